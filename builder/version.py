@@ -1,0 +1,3 @@
+"""The version of the builder; part of every shard's fingerprint."""
+
+__version__ = "0.1.0"
