@@ -1,0 +1,82 @@
+"""Where layers come from: Google Drive, folders, archives, or drawn by code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.errors import SourceError
+from builder.sources.drive import DEFAULT_FOLDER, default_cache_dir, fetch_folder
+from builder.sources.files import Found, find_in_files, find_pictures
+from builder.sources.sample import sample_candidates
+
+__all__ = ["DEFAULT_FOLDER", "Found", "Sources", "collect"]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Which pictures to use.
+
+    Attributes:
+        sources: any of `drive`, `sample`, and paths of folders and archives, in which a picture's
+            role comes from its path.
+        humans, backgrounds: paths of folders and archives whose pictures all have that role.
+        drive_folder: id or URL of the Google Drive folder that `drive` means.
+        cache_dir: where downloads and conversions are kept; None is the default place.
+        sample_humans, sample_backgrounds: how many layers `sample` draws.
+        sample_size: longer side of the drawn layers, px.
+    """
+
+    sources: tuple[str, ...] = ()
+    humans: tuple[str, ...] = ()
+    backgrounds: tuple[str, ...] = ()
+    drive_folder: str = DEFAULT_FOLDER
+    cache_dir: Path | None = None
+    sample_humans: int = 24
+    sample_backgrounds: int = 24
+    sample_size: int = 1024
+
+    @property
+    def effective(self) -> tuple[str, ...]:
+        """The sources, which are `drive` when no path of any kind is given."""
+        if self.sources or self.humans or self.backgrounds:
+            return self.sources
+        return ("drive",)
+
+
+def collect(sources: Sources, *, progress: bool = True) -> Found:
+    """Find every picture that the sources offer, downloading what is on Google Drive.
+
+    Raises:
+        SourceError: a source cannot be read, or none offers a picture with a role.
+    """
+    cache_dir = sources.cache_dir or default_cache_dir()
+    found = Found()
+    for source in sources.effective:
+        if source == "drive":
+            fetched = fetch_folder(sources.drive_folder, cache_dir=cache_dir, progress=progress)
+            found.downloads += [file.path for file in fetched]
+            found.merge(find_in_files(((file.name, file.path) for file in fetched), cache_dir))
+        elif source == "sample":
+            found.candidates += sample_candidates(
+                sources.sample_humans, sources.sample_backgrounds, longest=sources.sample_size
+            )
+        else:
+            found.merge(find_pictures(Path(source), cache_dir))
+    for path in sources.humans:
+        found.merge(find_pictures(Path(path), cache_dir, "human"))
+    for path in sources.backgrounds:
+        found.merge(find_pictures(Path(path), cache_dir, "background"))
+    if not found.candidates:
+        raise SourceError(_nothing_found(sources, found))
+    return found
+
+
+def _nothing_found(sources: Sources, found: Found) -> str:
+    looked = ", ".join((*sources.effective, *sources.humans, *sources.backgrounds))
+    ignored = "; ".join(f"{count} {reason}" for reason, count in sorted(found.ignored.items()))
+    return (
+        f"{looked}: no usable picture was found (ignored: {ignored or 'nothing'}). A picture's "
+        "role comes from a folder or archive named humans or backgrounds around it; "
+        "or name them outright with --humans PATH --backgrounds PATH."
+    )
