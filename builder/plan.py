@@ -1,0 +1,267 @@
+"""Pure: which human meets which background, in which split and shard, and with which seed.
+
+Nothing here reads a file or depends on the order or the names of the layers. A plan holds two
+arrays of layer ids a split; the pairs follow from them by arithmetic, so a plan of ten million
+composites takes no more memory than its layers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.errors import PlanError
+from builder.layers import MIRRORED_BITS
+from builder.recipe import Recipe
+from builder.sources.layer import Layer, Role
+
+Split = Literal["train", "validation"]
+SPLITS: tuple[Split, ...] = ("train", "validation")
+
+# Encoded image and mask, upper estimates in bytes a pixel (measured: benchmarks/encoded_size.py).
+# A shard's rows are fixed before a byte of it exists, so that no shard depends on another.
+BYTES_PER_PIXEL = {"jpeg": 0.8, "webp": 0.5, "png": 2.6}
+_HASH_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One composite to be made: the `k`-th of `human`, on `background`, both layer ids."""
+
+    human: str
+    background: str
+    k: int
+
+    @property
+    def id(self) -> str:
+        """The row's id, unique within a dataset."""
+        return f"{self.human}-{self.k:04d}"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The humans of one Parquet file, each with its whole share of `per_human` pairs.
+
+    `backgrounds` are in the order in which the pairs take them, round and round.
+    """
+
+    split: Split
+    index: int
+    humans: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+    per_human: int
+
+    @property
+    def file_name(self) -> str:
+        """The name within the data folder. It holds no total, so adding shards renames none."""
+        return f"{self.split}-{self.index:05d}.parquet"
+
+    @property
+    def rows(self) -> int:
+        """The number of pairs."""
+        return len(self.humans) * self.per_human
+
+    def pairs(self) -> Iterator[Pair]:
+        """Yield the pairs, one human after the other, so that each is decoded once."""
+        backgrounds = itertools.cycle(self.backgrounds)
+        for human in self.humans:
+            for k in range(self.per_human):
+                yield Pair(human, next(backgrounds), k)
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """One split: layer ids in their seeded order.
+
+    Slot `n` of the split is pair `n % per_human` of human `n // per_human`, and takes background
+    `n % len(backgrounds)`. Going round like this uses every background equally often, give or take
+    one, and gives no human the same background twice before it has met all of them.
+    """
+
+    split: Split
+    humans: tuple[str, ...]
+    backgrounds: tuple[str, ...]
+    per_human: int
+    humans_per_shard: int
+
+    @property
+    def rows(self) -> int:
+        """The number of pairs."""
+        return len(self.humans) * self.per_human
+
+    def shards(self) -> list[Shard]:
+        """Return the shards, in order."""
+        return [
+            self._shard(index, first)
+            for index, first in enumerate(range(0, len(self.humans), self.humans_per_shard))
+        ]
+
+    def _shard(self, index: int, first: int) -> Shard:
+        return Shard(
+            split=self.split,
+            index=index,
+            humans=self.humans[first : first + self.humans_per_shard],
+            backgrounds=self._backgrounds_from(first),
+            per_human=self.per_human,
+        )
+
+    def _backgrounds_from(self, first: int) -> tuple[str, ...]:
+        """Return the cycle of backgrounds as the humans from `first` on meet it, cut to need.
+
+        Either a shard needs less than one cycle, or it gets the whole of it: both can be repeated.
+        """
+        total = len(self.backgrounds)
+        start = first * self.per_human % total
+        needed = min(total, self.humans_per_shard * self.per_human)
+        return tuple(self.backgrounds[(start + n) % total] for n in range(needed))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The splits of a dataset; a split without humans is absent."""
+
+    splits: tuple[SplitPlan, ...]
+
+    @property
+    def rows(self) -> int:
+        """The number of pairs over all splits."""
+        return sum(split.rows for split in self.splits)
+
+    def shards(self) -> list[Shard]:
+        """Return all shards, split after split."""
+        return [shard for split in self.splits for shard in split.shards()]
+
+    def split_of(self) -> dict[str, Split]:
+        """Return the split of each layer id."""
+        return {
+            layer_id: split.split
+            for split in self.splits
+            for layer_id in (*split.humans, *split.backgrounds)
+        }
+
+
+def make_plan(layers: Sequence[Layer], recipe: Recipe, seed: int) -> Plan:
+    """Split and pair the layers.
+
+    Args:
+        layers: usable layers of both roles, in any order, without byte-identical duplicates.
+        recipe: `per_human`, `validation`, `near_duplicate_bits`, `size`, `image_format` and
+            `shard_megabytes` matter.
+        seed: any integer; another seed gives other splits, pairs and composites.
+
+    Raises:
+        PlanError: no human or no background, or too few unlike ones to set some apart.
+    """
+    humans = _split_role("human", layers, recipe, seed)
+    backgrounds = _split_role("background", layers, recipe, seed)
+    return Plan(
+        tuple(
+            SplitPlan(
+                split=split,
+                humans=tuple(layer.id for layer in humans[split]),
+                backgrounds=tuple(layer.id for layer in backgrounds[split]),
+                per_human=recipe.per_human,
+                humans_per_shard=_humans_per_shard(backgrounds[split], recipe),
+            )
+            for split in SPLITS
+            if humans[split]
+        )
+    )
+
+
+def near_duplicate_groups(hashes: Sequence[str], max_bits: int) -> npt.NDArray[np.intp]:
+    """Group perceptual hashes that are close, directly or through others, mirrored or not.
+
+    Args:
+        hashes: perceptual hashes of 64 hex digits.
+        max_bits: largest Hamming distance that counts as close.
+
+    Returns:
+        intp (len(hashes),): for each hash, the smallest index of its group.
+    """
+    group = np.arange(len(hashes))
+    bits = np.array([np.unpackbits(np.frombuffer(bytes.fromhex(h), np.uint8)) for h in hashes])
+    # With bits as +-1 a matrix product counts agreements: exact in float32, and as fast as BLAS.
+    signs = bits.reshape(len(hashes), -1).astype(np.float32) * 2 - 1
+    mirrored = signs * np.where(MIRRORED_BITS, np.float32(-1), np.float32(1))
+    least_agreement = len(MIRRORED_BITS) - 2 * max_bits
+    for start in range(0, len(hashes), _HASH_BLOCK):
+        block = signs[start : start + _HASH_BLOCK]
+        near = np.maximum(block @ signs[start:].T, block @ mirrored[start:].T) >= least_agreement
+        for one, other in np.argwhere(near):
+            _join(group, start + int(one), start + int(other))
+    return np.array([_root(group, index) for index in range(len(hashes))], dtype=np.intp)
+
+
+def _root(group: npt.NDArray[np.intp], index: int) -> int:
+    while group[index] != index:
+        group[index] = group[group[index]]
+        index = int(group[index])
+    return index
+
+
+def _join(group: npt.NDArray[np.intp], one: int, other: int) -> None:
+    low, high = sorted((_root(group, one), _root(group, other)))
+    group[high] = low
+
+
+def _split_role(
+    role: Role, layers: Sequence[Layer], recipe: Recipe, seed: int
+) -> dict[Split, list[Layer]]:
+    """Set whole groups of near-duplicates apart for validation; both results in seeded order."""
+    ordered = sorted(
+        (layer for layer in layers if layer.role == role),
+        key=lambda layer: hashlib.sha256(f"{seed}/{layer.id}".encode()).digest(),
+    )
+    if not ordered:
+        raise PlanError(f"There is no usable {role}: a pair needs a human and a background.")
+    groups = _groups(ordered, recipe.near_duplicate_bits)
+    target = round(len(ordered) * recipe.validation)
+    if recipe.validation:
+        # Whatever the share, each split needs a layer.
+        target = min(max(target, 1), len(ordered) - 1)
+    chosen = _choose_groups(groups, target)
+    if recipe.validation and (not chosen or len(chosen) == len(groups)):
+        alike = "" if len(ordered) == 1 else ", and all look alike"
+        raise PlanError(
+            f"validation = {recipe.validation:g} needs two unlike {role}s, one for each split; "
+            f"there are {len(ordered)}{alike}. Add layers, or set validation to 0."
+        )
+    return {
+        "train": [layer for n, group in enumerate(groups) if n not in chosen for layer in group],
+        "validation": [layer for n, group in enumerate(groups) if n in chosen for layer in group],
+    }
+
+
+def _groups(ordered: list[Layer], max_bits: int) -> list[list[Layer]]:
+    roots = near_duplicate_groups([layer.perceptual_hash for layer in ordered], max_bits)
+    groups: dict[int, list[Layer]] = {}
+    for root, layer in zip(roots, ordered, strict=True):
+        groups.setdefault(int(root), []).append(layer)
+    return list(groups.values())
+
+
+def _choose_groups(groups: list[list[Layer]], target: int) -> set[int]:
+    """Take groups in order while they fit into `target` layers; the smallest one if none fits."""
+    chosen: set[int] = set()
+    room = target
+    for number, group in enumerate(groups):
+        if len(group) <= room:
+            chosen.add(number)
+            room -= len(group)
+    if target and not chosen:
+        chosen.add(min(range(len(groups)), key=lambda number: len(groups[number])))
+    return chosen
+
+
+def _humans_per_shard(backgrounds: list[Layer], recipe: Recipe) -> int:
+    frames = (recipe.frame_size(layer.width, layer.height) for layer in backgrounds)
+    pixels = sum(width * height for width, height in frames) / len(backgrounds)
+    human_bytes = recipe.per_human * pixels * BYTES_PER_PIXEL[recipe.image_format]
+    return max(1, int(recipe.shard_megabytes * 1e6 / human_bytes))
