@@ -1,0 +1,234 @@
+"""Where a figure stands in the frame: scale, rotation and position that hide every cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.compose.figure import Figure, Points, Side
+from builder.errors import LayerError
+from builder.recipe import Recipe
+
+Matrix = npt.NDArray[np.float64]
+
+# Interpolation softens the last pixel of a cut; this far outside of the frame nothing shows.
+_MARGIN = 1.5
+# Coverage and visibility are estimated on sample points; the estimate errs by less than this.
+_SLACK = 1.1
+_ATTEMPTS = 16
+# A frame as wide as the figure between two cuts would allow neither rotation nor another scale.
+_TURNING_ROOM = 0.92
+# Tried in turn when no drawn pose fits: scales, then, since the cuts of a figure may span an aspect
+# quite unlike the background's, shares of the way from the background's aspect to the figure's.
+_UPRIGHT_SCALES = (1.0, 0.7, 0.5, 0.35)
+_ASPECT_STEPS = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a figure is put onto a background.
+
+    Attributes:
+        frame: (width, height) of the composite, px.
+        background_box: (left, top, right, bottom) of the part of the background that fills the
+            frame, px of the background; all of it, unless the figure's cuts allow no such aspect.
+        scale: px of the frame for one px of the human's picture.
+        rotation: degrees, counter-clockwise.
+        flip: whether the human is mirrored first.
+        matrix: float64 (2, 3), from continuous source coordinates (after mirroring) to continuous
+            frame coordinates.
+    """
+
+    frame: tuple[int, int]
+    background_box: tuple[int, int, int, int]
+    scale: float
+    rotation: float
+    flip: bool
+    matrix: Matrix
+
+
+@dataclass(frozen=True)
+class _Pose:
+    """A drawn wish; the cuts may force a larger scale and another position."""
+
+    scale: float
+    rotation: float
+    shift: tuple[float, float]
+
+
+def place(
+    figure: Figure, background_size: tuple[int, int], recipe: Recipe, rng: np.random.Generator
+) -> tuple[Figure, Placement]:
+    """Choose a frame, and a place in it for the figure.
+
+    Every cut lies outside of the frame, the figure's top inside (unless it is cut off itself), at
+    least `min_visible` of the figure's area is in the frame and covers at least `min_coverage` of
+    it. Where the figure is too small for that at `max_upscale`, the frame becomes smaller.
+
+    Args:
+        figure: not mirrored.
+        background_size: (width, height), px.
+        recipe: the geometry knobs matter.
+        rng: drawn from a varying number of times.
+
+    Returns:
+        The figure, mirrored or not, and its placement.
+
+    Raises:
+        LayerError: no place satisfies the recipe, for example a coverage of 0.5 by a thin figure.
+    """
+    flip = bool(rng.random() < recipe.flip_probability)
+    figure = figure.mirrored() if flip else figure
+    for pose, aspect_step in _poses(recipe, rng):
+        crop = _crop(background_size, figure, aspect_step)
+        frame = _frame(crop, figure, recipe)
+        matrix = _fit(figure, frame, pose, recipe)
+        if matrix is not None:
+            box = _centred_box(background_size, crop)
+            scale = math.hypot(matrix[0, 0], matrix[0, 1])
+            return figure, Placement(frame, box, scale, pose.rotation, flip, matrix)
+    raise LayerError(
+        f"no place in the frame shows {recipe.min_visible:.0%} of it and lets it cover "
+        f"{recipe.min_coverage:.0%}"
+    )
+
+
+def visible_share(figure: Figure, frame: tuple[int, int], matrix: Matrix) -> float:
+    """Return the estimated share, 0 to 1, of the figure's area that lies in the frame."""
+    x, y = _apply(matrix, figure.points).T
+    inside = (x >= 0) & (x < frame[0]) & (y >= 0) & (y < frame[1])
+    return float(figure.weights[inside].sum() / figure.area)
+
+
+def _poses(recipe: Recipe, rng: np.random.Generator) -> Iterator[tuple[_Pose, float]]:
+    """Yield drawn poses, then upright ones in frames ever closer to the figure's own aspect."""
+    if rng.random() < recipe.geometry_probability:
+        for _ in range(_ATTEMPTS):
+            scale = float(rng.uniform(*recipe.scale))
+            rotation = float(rng.uniform(*recipe.rotation))
+            shift = (float(rng.uniform(*recipe.shift_x)), float(rng.uniform(*recipe.shift_y)))
+            yield _Pose(scale, rotation, shift), 0.0
+    for scale in _UPRIGHT_SCALES:
+        yield _Pose(scale, 0.0, (0.0, 0.0)), 0.0
+    for step in _ASPECT_STEPS:
+        yield _Pose(1.0, 0.0, (0.0, 0.0)), step
+
+
+def _crop(background: tuple[int, int], figure: Figure, step: float) -> tuple[int, int]:
+    """Return the size of the part of the background that has the wanted aspect."""
+    width, height = background
+    left, top, right, bottom = _uncut_box(figure)
+    own = width / height
+    aspect = own * (((right - left) / (bottom - top)) / own) ** step
+    if aspect < own:
+        return max(1, round(height * aspect)), height
+    return width, max(1, round(width / aspect))
+
+
+def _uncut_box(figure: Figure) -> tuple[float, float, float, float]:
+    """Return the figure's box, cut sides moved inwards to where the figure is fully opaque."""
+    left, top, right, bottom = (float(edge) for edge in figure.box)
+    cuts = figure.cuts
+    left = max([left, *cuts["left"][:, 0]]) if "left" in cuts else left
+    right = min([right, *cuts["right"][:, 0]]) if "right" in cuts else right
+    top = max([top, *cuts["top"][:, 1]]) if "top" in cuts else top
+    bottom = min([bottom, *cuts["bottom"][:, 1]]) if "bottom" in cuts else bottom
+    return left, top, right, bottom
+
+
+def _frame(crop: tuple[int, int], figure: Figure, recipe: Recipe) -> tuple[int, int]:
+    """Return the frame's size: the recipe's, or smaller where the figure could not fill it."""
+    width, height = recipe.frame_size(*crop)
+    left, top, right, bottom = _uncut_box(figure)
+    largest = recipe.max_upscale
+    limits = [1.0]
+    if {"left", "right"} <= set(figure.cuts):
+        limits.append(((right - left) * largest * _TURNING_ROOM - 2 * _MARGIN) / width)
+    if {"top", "bottom"} <= set(figure.cuts):
+        limits.append(((bottom - top) * largest * _TURNING_ROOM - 2 * _MARGIN) / height)
+    if recipe.min_coverage:
+        needed = _SLACK * recipe.min_coverage * width * height
+        limits.append(math.sqrt(figure.area * largest**2 / needed))
+    factor = min(limits)
+    if factor == 1.0:
+        return width, height
+    return max(1, math.floor(width * factor)), max(1, math.floor(height * factor))
+
+
+def _fit(figure: Figure, frame: tuple[int, int], pose: _Pose, recipe: Recipe) -> Matrix | None:
+    """Return the matrix closest to the pose that satisfies all rules, or None."""
+    width, height = frame
+    turn = _rotation_matrix(pose.rotation)
+    centre = np.array([figure.width / 2, figure.height / 2])
+    cuts = {side: (ends - centre) @ turn.T for side, ends in figure.cuts.items()}
+    least = _least_scale(figure, cuts, frame, recipe)
+    if least is None or least > recipe.max_upscale * (1 + 1e-9):
+        return None
+    fitted = max(width, height) / max(figure.width, figure.height)
+    scale = min(max(pose.scale * fitted, least), recipe.max_upscale)
+    wish = (width * (0.5 + pose.shift[0]), height * (0.5 + pose.shift[1]))
+    top = float(((figure.points - centre) @ turn.T)[:, 1].min()) * scale
+    centre_at = _position(cuts, scale, frame, wish, top)
+    linear = scale * turn
+    matrix = np.column_stack([linear, centre_at - linear @ centre])
+    visible = visible_share(figure, frame, matrix)
+    covered = visible * figure.area * scale**2 / (width * height)
+    if visible < min(recipe.min_visible * _SLACK, 0.98) or covered < recipe.min_coverage:
+        return None
+    return matrix
+
+
+def _least_scale(
+    figure: Figure, cuts: dict[Side, Points], frame: tuple[int, int], recipe: Recipe
+) -> float | None:
+    """Return the least scale at which opposite cuts span the frame and coverage can suffice."""
+    width, height = frame
+    least = math.sqrt(_SLACK * recipe.min_coverage * width * height / figure.area)
+    for low, high, axis, length in (("left", "right", 0, width), ("top", "bottom", 1, height)):
+        if low in cuts and high in cuts:
+            span = float(cuts[high][:, axis].min() - cuts[low][:, axis].max())
+            if span <= 0:
+                return None
+            least = max(least, (length + 2 * _MARGIN) / span)
+    return least
+
+
+def _position(
+    cuts: dict[Side, Points],
+    scale: float,
+    frame: tuple[int, int],
+    wish: tuple[float, float],
+    top: float,
+) -> npt.NDArray[np.float64]:
+    """Return where the picture's centre goes: the wish, moved as little as the rules need."""
+    x, y = wish
+    # A head above the frame is no use to anyone; only a cut top may lie there.
+    y = max(y, -top)
+    if "left" in cuts:
+        x = min(x, -_MARGIN - scale * float(cuts["left"][:, 0].max()))
+    if "right" in cuts:
+        x = max(x, frame[0] + _MARGIN - scale * float(cuts["right"][:, 0].min()))
+    if "top" in cuts:
+        y = min(y, -_MARGIN - scale * float(cuts["top"][:, 1].max()))
+    if "bottom" in cuts:
+        y = max(y, frame[1] + _MARGIN - scale * float(cuts["bottom"][:, 1].min()))
+    return np.array([x, y])
+
+
+def _rotation_matrix(degrees: float) -> Matrix:
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[cos, sin], [-sin, cos]])
+
+
+def _apply(matrix: Matrix, points: Points) -> Points:
+    moved: Points = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def _centred_box(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int, int, int]:
+    left, top = (size[0] - crop[0]) // 2, (size[1] - crop[1]) // 2
+    return left, top, left + crop[0], top + crop[1]

@@ -1,0 +1,136 @@
+"""Photometric operations, one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.compose.photometric import alter_background, alter_composite, motion_blur
+from builder.recipe import CLASSIC, PLAIN, Recipe
+from tests.kit import Pixels, scenery
+
+ON_BACKGROUND = ("background_tone", "background_shadow")
+ON_COMPOSITE = ("motion_blur", "noise", "jitter", "fog", "shadow", "tone_curve")
+
+
+def only(operation: str, **knobs: Any) -> Recipe:
+    """Return a recipe in which one operation always happens, and no other."""
+    return PLAIN.replace({f"{operation}_probability": 1.0, **knobs})
+
+
+def altered(operation: str, pixels: Pixels, seed: int, **knobs: Any) -> tuple[Pixels, Any]:
+    alter = alter_background if operation in ON_BACKGROUND else alter_composite
+    return alter(pixels, only(operation, **knobs), np.random.default_rng(seed))
+
+
+def test_every_operation_has_its_knob() -> None:
+    names = {
+        field.name.removesuffix("_probability")
+        for field in dataclasses.fields(Recipe)
+        if field.name.endswith("_probability")
+    }
+    assert names - {"geometry", "flip"} == {*ON_BACKGROUND, *ON_COMPOSITE}
+
+
+@given(st.integers(0, 2**32), st.sampled_from((*ON_BACKGROUND, *ON_COMPOSITE)))
+def test_an_operation_changes_the_picture_and_says_so(seed: int, operation: str) -> None:
+    pixels = scenery(seed, (90, 70))
+    before = pixels.copy()
+    after, applied = altered(operation, pixels, seed)
+    assert (after.shape, after.dtype) == (pixels.shape, np.uint8)
+    assert [values["operation"] for values in applied] == [operation]
+    assert len(applied[0]) > 1
+    assert not np.array_equal(after, before)
+    assert np.array_equal(pixels, before)
+
+
+@given(st.integers(0, 2**32))
+def test_no_operation_leaves_the_picture_alone(seed: int) -> None:
+    pixels = scenery(seed, (90, 70))
+    for alter in (alter_background, alter_composite):
+        after, applied = alter(pixels, PLAIN, np.random.default_rng(seed))
+        assert np.array_equal(after, pixels)
+        assert applied == []
+
+
+@given(st.integers(0, 2**32), st.sampled_from(ON_COMPOSITE))
+def test_switching_one_operation_off_leaves_the_values_of_the_others(
+    seed: int, operation: str
+) -> None:
+    pixels = scenery(seed, (60, 60))
+    everything = CLASSIC.replace({f"{name}_probability": 1.0 for name in ON_COMPOSITE})
+    fewer = everything.replace({f"{operation}_probability": 0.0})
+    _, all_applied = alter_composite(pixels, everything, np.random.default_rng(seed))
+    _, fewer_applied = alter_composite(pixels, fewer, np.random.default_rng(seed))
+    assert [v for v in all_applied if v["operation"] != operation] == fewer_applied
+
+
+@given(st.integers(0, 2**32), st.sampled_from([3, 5, 9, 11]), st.booleans())
+def test_motion_blur_moves_no_edge(seed: int, kernel: int, upright: bool) -> None:
+    step = np.zeros((61, 61), np.uint8)
+    step[:, 31:] = 240
+    pixels = np.dstack([step.T if upright else step] * 3)
+    recipe = PLAIN.replace({"motion_blur_kernel": [kernel, kernel]})
+    blurred, _ = motion_blur(pixels, recipe, np.random.default_rng(seed))
+    profile = blurred[..., 0].mean(axis=1 if upright else 0)
+    # Where a step lies that has as much light behind it as the blurred one has.
+    assert abs(profile.sum() / 240 - 30) < 0.05
+    assert abs(float(blurred.mean()) - float(pixels.mean())) < 0.5
+
+
+@pytest.mark.parametrize("gain", [0.6, 1.0])
+def test_jitter_is_what_its_values_say(gain: float) -> None:
+    same = {"jitter_contrast": [1, 1], "jitter_saturation": [1, 1], "jitter_hue": [0, 0]}
+    pixels = scenery(3, (50, 50))
+    after, applied = altered("jitter", pixels, 0, jitter_brightness=[gain, gain], **same)
+    assert applied[0]["brightness"] == gain
+    assert np.abs(after - pixels * gain).max() <= 0.51
+
+
+def test_jitter_without_saturation_is_grey() -> None:
+    after, _ = altered("jitter", scenery(3, (50, 50)), 0, jitter_saturation=[0, 0])
+    assert np.ptp(after.astype(int), axis=2).max() <= 1
+
+
+@pytest.mark.parametrize("variance", [4.0, 100.0])
+def test_noise_has_its_variance(variance: float) -> None:
+    grey = np.full((400, 400, 3), 128, np.uint8)
+    after, _ = altered("noise", grey, 0, noise_variance=[variance, variance])
+    # Rounding to whole levels adds a twelfth.
+    assert np.var(after.astype(float)) == pytest.approx(variance + 1 / 12, rel=0.03)
+
+
+def test_fog_only_brightens_and_by_no_more_than_its_thickness() -> None:
+    pixels = scenery(3, (50, 50)).astype(int)
+    after, applied = altered("fog", pixels.astype(np.uint8), 0, fog=[0.2, 0.2])
+    added = after.astype(int) - pixels
+    assert added.min() >= 0
+    assert (added <= 0.2 * (255 - pixels) + 1.01).all()
+    assert applied[0]["thickness"] == 0.2
+
+
+@pytest.mark.parametrize(("operation", "top"), [("shadow", 0.5), ("background_shadow", 0.7)])
+def test_shadows_lie_low_and_take_their_share_of_light(operation: str, top: float) -> None:
+    white = np.full((200, 200, 3), 200, np.uint8)
+    shaded = np.zeros((200, 200), bool)
+    for seed in range(20):
+        after, _ = altered(operation, white, seed)
+        assert set(np.unique(after)) <= {100, 200}
+        shaded |= after[..., 0] == 100
+    rows = np.flatnonzero(shaded.any(axis=1))
+    assert rows[0] >= 200 * top - 1
+    assert rows[-1] >= 190
+
+
+def test_a_tone_curve_keeps_the_order_of_levels() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    for seed in range(20):
+        after, _ = altered("tone_curve", ramp, seed)
+        curve = after[0, :, 0].astype(int)
+        assert (curve[0], curve[-1]) == (0, 255)
+        assert (np.diff(curve) >= 0).all()
