@@ -6,7 +6,7 @@ import itertools
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,12 +131,17 @@ def _locked(output: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Unlike a shard, a lock alone is not worth keeping.
-        with suppress(OSError):
-            (staging / DATA).rmdir()
-        if not (staging / DATA).exists():
+        if not _is_half_built(output):
             shutil.rmtree(staging, ignore_errors=True)
         lock.release()
+
+
+def _is_half_built(output: Path) -> bool:
+    """Tell whether there is anything to go on with; then the staging area has to stay, since it
+    is what marks the folder as ours."""
+    shards = (output / STAGING / DATA).glob("*.parquet")
+    described = (output / manifests.FILE_NAME).exists()
+    return any(shards) or ((output / DATA).exists() and not described)
 
 
 class _Work:
@@ -243,7 +248,6 @@ class _Work:
             examples.write_examples(self._output)
             card.write_card(manifest, self._output)
             write_manifest(manifest, self._output)
-            shutil.rmtree(self._staging)
         except OSError as error:
             raise FolderError(
                 f"{self._output}: cannot be written ({error.strerror}). Make room and run the same "

@@ -105,6 +105,29 @@ def test_a_disk_that_will_not_take_a_shard_is_an_error(tmp_path: Path) -> None:
     assert not list(output.rglob("*.parquet"))
 
 
+def test_a_build_that_fails_on_its_last_step_goes_on_from_there(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    (output / ".build").mkdir(parents=True)
+    # A file where a folder belongs stands for whatever may go wrong there.
+    (output / "assets").write_text("in the way")
+    failed = run("build", "--output", output, *SLOW)
+    assert failed.returncode == 1
+    assert "cannot be written" in failed.stderr
+    assert not (output / "manifest.json").exists()
+    (output / "assets").unlink()
+    done = run("build", "--output", output, *SLOW)
+    assert "0 shards written" in done.stdout
+    assert digests(output) == digests(undisturbed)
+
+
+def test_a_failed_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = run("build", "--output", tmp_path / "out", "--source", "sample", "--sample-humans", "0")
+    assert done.returncode == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_damaged_shard_is_named_and_not_kept(undisturbed: Path, tmp_path: Path) -> None:
     staged = tmp_path / "out" / ".build" / "data"
     staged.mkdir(parents=True)
