@@ -88,6 +88,7 @@ def build(
         written = work.write_missing(kept, layers, workers, progress=progress)
         by_name = {file.name: file for file in (*kept, *written)}
         manifest = make_manifest(
+            sources.kinds,
             admitted,
             found.ignored,
             plan,

@@ -38,9 +38,13 @@ class ManifestLayer:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything about a dataset but its pictures. It names no time and no path."""
+    """Everything about a dataset but its pictures. It names no time and no path.
+
+    `sources` are kinds: `drive` for any folder on Google Drive, `files`, `sample`.
+    """
 
     version: str
+    sources: tuple[str, ...]
     recipe: Recipe
     seed: int
     libraries: dict[str, str]
@@ -64,6 +68,7 @@ class Manifest:
 
 
 def make_manifest(
+    sources: tuple[str, ...],
     admitted: Admitted,
     ignored: Mapping[str, int],
     plan: Plan,
@@ -87,6 +92,7 @@ def make_manifest(
     ]
     return Manifest(
         version=__version__,
+        sources=sources,
         recipe=recipe,
         seed=seed,
         libraries={name: version(name) for name in _LIBRARIES},
@@ -128,8 +134,14 @@ def read_manifest(folder: Path) -> Manifest:
 def _from_values(values: dict[str, Any]) -> Manifest:
     if values.pop("format") != FORMAT:
         raise ValueError(f"it is not of format {FORMAT}; another version of this tool wrote it")
+    values["sources"] = tuple(values["sources"])
     values["recipe"] = recipe_from_dict(values["recipe"])
     values["layers"] = tuple(ManifestLayer(**layer) for layer in values["layers"])
-    values["shards"] = tuple(ShardFile(**shard) for shard in values["shards"])
+    values["shards"] = tuple(_shard(shard) for shard in values["shards"])
     values["left_out"] = tuple(values["left_out"])
     return Manifest(**values)
+
+
+def _shard(values: dict[str, Any]) -> ShardFile:
+    lists = ("humans", "backgrounds", "coverage")
+    return ShardFile(**{**values, **{name: tuple(values[name]) for name in lists}})

@@ -24,7 +24,7 @@ from PIL import Image
 from builder.compose import compose, composite_rng, prepare_figure
 from builder.errors import FolderError, LayerError, PlanError
 from builder.layers import decode_background, decode_human
-from builder.plan import Pair, Shard
+from builder.plan import Pair, Shard, Split
 from builder.recipe import Recipe
 from builder.sources.layer import Layer
 
@@ -73,13 +73,27 @@ class Task:
 
 @dataclass(frozen=True)
 class ShardFile:
-    """A finished Parquet file. `rows` counts its pairs, `data_bytes` what its columns hold."""
+    """A finished Parquet file.
+
+    Attributes:
+        name, split, index, humans, backgrounds: as in `builder.plan.Shard`.
+        rows: the number of its pairs.
+        bytes: the size of the file.
+        data_bytes: what its columns hold, compressed or not.
+        coverage: how many of its masks cover 0 to 10 % of their frame, 10 to 20 %, and so on.
+        sha256: of the file.
+        fingerprint: of all that determines its pictures, apart from library versions.
+    """
 
     name: str
-    split: str
+    split: Split
+    index: int
+    humans: tuple[str, ...]
+    backgrounds: tuple[str, ...]
     rows: int
     bytes: int
     data_bytes: int
+    coverage: tuple[int, ...]
     sha256: str
     fingerprint: str
 
@@ -229,12 +243,23 @@ def describe_shard(path: Path, shard: Shard) -> ShardFile:
     return ShardFile(
         name=path.name,
         split=shard.split,
+        index=shard.index,
+        humans=shard.humans,
+        backgrounds=shard.backgrounds,
         rows=parquet.metadata.num_rows,
         bytes=path.stat().st_size,
         data_bytes=sum(group.total_byte_size for group in groups),
+        coverage=_coverage(parquet),
         sha256=sha256_of(path),
         fingerprint=own["fingerprint"],
     )
+
+
+def _coverage(parquet: pq.ParquetFile) -> tuple[int, ...]:
+    """Count masks by the tenth of the frame that they cover."""
+    provenance = parquet.read(columns=["provenance"]).column("provenance")
+    tenths = [min(9, int(json.loads(text)["coverage"] * 10)) for text in provenance.to_pylist()]
+    return tuple(np.bincount(tenths, minlength=10).tolist())
 
 
 def sha256_of(path: Path) -> str:

@@ -64,6 +64,7 @@ def compose(
         "geometry": _geometry(placement, position, warped),
         "background_operations": on_background,
         "operations": on_composite,
+        "coverage": round(float(mask.mean(dtype=np.float64)) / 255, 4),
     }
     return Composite(image, mask, provenance)
 

@@ -43,6 +43,13 @@ class Sources:
             return self.sources
         return ("drive",)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Which of `drive`, `files` and `sample` the layers come from, sorted."""
+        named = {"drive", "sample"} & set(self.effective)
+        paths = {*self.effective, *self.humans, *self.backgrounds} - {"drive", "sample"}
+        return tuple(sorted(named | ({"files"} if paths else set())))
+
 
 def collect(sources: Sources, *, progress: bool = True) -> Found:
     """Find every picture that the sources offer, downloading what is on Google Drive.
