@@ -15,7 +15,7 @@ from builder.errors import HumanSegmentationError
 from builder.version import __version__
 
 if TYPE_CHECKING:
-    from builder.folder import BuildReport
+    from builder.folder import BuildReport, Changes
     from builder.manifest import Manifest
     from builder.recipe import Recipe
 
@@ -114,10 +114,8 @@ def _drive_options(command: Any) -> Any:
 @click.option(
     "--recipe",
     "recipe_name",
-    default="classic",
-    show_default=True,
     metavar="NAME|FILE.toml",
-    help="classic, plain, or a file; see `human-segmentation recipe`.",
+    help="classic, plain, or a file; see `human-segmentation recipe`.  [default: classic]",
 )
 @click.option(
     "--set",
@@ -126,7 +124,7 @@ def _drive_options(command: Any) -> Any:
     metavar="NAME=VALUE",
     help="Set one knob of the recipe, for example --set 'rotation=[0, 0]'.",
 )
-@click.option("--seed", default=0, show_default=True, help="Another seed, other pairs.")
+@click.option("--seed", type=int, help="Another seed, other pairs.  [default: 0]")
 @click.option(
     "--output",
     default="human-segmentation",
@@ -137,6 +135,16 @@ def _drive_options(command: Any) -> Any:
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a processor]")
 @click.option("--strict", is_flag=True, help="Stop at a picture that cannot be used.")
 @click.option("--rebuild", is_flag=True, help="Replace a dataset that was built differently.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Bring a dataset up to the layers there are now, leaving finished shards as they are.",
+)
+@click.option(
+    "--update-from",
+    metavar="REPO_ID",
+    help="The same for a dataset on the Hub: writes to --output only what changes, for publishing.",
+)
 def build(
     sources: tuple[str, ...],
     humans: tuple[str, ...],
@@ -150,13 +158,15 @@ def build(
     validation: float | None,
     size: int | None,
     image_format: str | None,
-    recipe_name: str,
+    recipe_name: str | None,
     settings: tuple[str, ...],
-    seed: int,
+    seed: int | None,
     output: Path,
     workers: int | None,
     strict: bool,
     rebuild: bool,
+    update: bool,
+    update_from: str | None,
 ) -> None:
     """Build a dataset folder that load_dataset opens, or finish one that was interrupted.
 
@@ -167,35 +177,50 @@ def build(
       human-segmentation build --source my-layers       my-layers/humans, my-layers/backgrounds.zip
       human-segmentation build --humans h.zip --backgrounds photos --size 2048 --output wide
       human-segmentation build --recipe plain --per-human 10 --set 'scale=[0.8, 1.2]'
+      human-segmentation build --update --source my-layers          after adding or removing some
     """
+    from builder import folder
     from builder.engines import available_workers
-    from builder.folder import build as build_folder
     from builder.sources import DEFAULT_FOLDER, Sources
 
+    layers = Sources(
+        sources=sources,
+        humans=humans,
+        backgrounds=backgrounds,
+        drive_folder=drive_folder or DEFAULT_FOLDER,
+        cache_dir=cache_dir,
+        sample_humans=sample_humans,
+        sample_backgrounds=sample_backgrounds,
+        sample_size=sample_size,
+    )
     options = {
         "per_human": per_human,
         "validation": validation,
         "size": size,
         "image_format": image_format,
     }
-    report = build_folder(
-        Sources(
-            sources=sources,
-            humans=humans,
-            backgrounds=backgrounds,
-            drive_folder=drive_folder or DEFAULT_FOLDER,
-            cache_dir=cache_dir,
-            sample_humans=sample_humans,
-            sample_backgrounds=sample_backgrounds,
-            sample_size=sample_size,
-        ),
-        _recipe(recipe_name, settings, options),
-        output,
-        seed=seed,
-        workers=workers or available_workers(),
-        strict=strict,
-        rebuild=rebuild,
-    )
+    workers = workers or available_workers()
+    if (update or update_from) and not rebuild:
+        published = _published_manifest(update_from) if update_from else None
+        report = folder.update(
+            layers,
+            output,
+            knobs=_knobs(recipe_name, settings, options),
+            seed=seed,
+            published=published,
+            workers=workers,
+            strict=strict,
+        )
+    else:
+        report = folder.build(
+            layers,
+            _recipe(recipe_name or "classic", settings, options),
+            output,
+            seed=seed or 0,
+            workers=workers,
+            strict=strict,
+            rebuild=rebuild,
+        )
     _print_report(report)
 
 
@@ -261,16 +286,32 @@ def preview(folder: Path, limit: int, output: Path | None, open_page: bool) -> N
 
 def _recipe(name: str, settings: tuple[str, ...], options: dict[str, Any]) -> Recipe:
     """Return the named recipe, changed by `--set` and by the options that are given."""
+    from builder.recipe import load_recipe
+
+    return load_recipe(name).replace(_knobs(None, settings, options))
+
+
+def _knobs(name: str | None, settings: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the knobs that are given: all of a named recipe, those of `--set` and of options."""
     from builder.recipe import load_recipe, parse_settings
 
+    base = load_recipe(name).to_dict() if name else {}
     given = {name: value for name, value in options.items() if value is not None}
-    return load_recipe(name).replace({**parse_settings(settings), **given})
+    return {**base, **parse_settings(settings), **given}
+
+
+def _published_manifest(repo_id: str) -> Manifest:
+    from builder.hub import read_published_manifest
+
+    return read_published_manifest(repo_id)
 
 
 def _print_report(report: BuildReport) -> None:
     manifest = report.manifest
     work = f"{_count(report.shards_written, 'shard')} written, {report.shards_kept:,} kept"
     click.secho(f"\n{report.folder}: {work}, in {report.seconds:.1f} s", bold=True)
+    if report.changes:
+        _print_changes(report.changes)
     for split in manifest.splits:
         own = [shard for shard in manifest.shards if shard.split == split]
         click.echo(
@@ -282,6 +323,17 @@ def _print_report(report: BuildReport) -> None:
     _print_left_out(manifest)
     click.echo(f"Look:  human-segmentation preview {shlex.quote(str(report.folder))} --open")
     click.echo(f"Load:  datasets.load_dataset({str(report.folder)!r})")
+
+
+def _print_changes(changes: Changes) -> None:
+    click.echo(
+        f"  humans +{changes.humans_added:,} -{changes.humans_removed:,}, "
+        f"backgrounds +{changes.backgrounds_added:,} -{changes.backgrounds_removed:,}"
+    )
+    if changes.shards_removed:
+        click.echo(f"  {_count(changes.shards_removed, 'shard')} gone with all their humans")
+    if changes.backgrounds_added and not changes.humans_added:
+        click.echo("  new backgrounds wait for new humans: finished pairs stay as they are")
 
 
 def _print_left_out(manifest: Manifest) -> None:

@@ -1,44 +1,56 @@
-"""The dataset folder: built in a hidden part of itself, so that half of it never looks whole."""
+"""The dataset folder: build it, or bring it up to the layers that there are now."""
 
 from __future__ import annotations
 
-import itertools
-import shutil
+import dataclasses
+import hashlib
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from tqdm import tqdm
-
-from builder import card, examples, preview
-from builder import manifest as manifests
-from builder.engines import ordered_map
 from builder.errors import FolderError
-from builder.layers import admit_all
-from builder.manifest import Manifest, make_manifest, read_manifest, write_manifest
+from builder.layers import Admitted, admit_all
+from builder.manifest import Manifest, make_manifest, manifest_text, read_manifest
 from builder.plan import Shard, make_plan
 from builder.recipe import Recipe
-from builder.shards import Row, ShardFile, finished_shard, make_rows, shard_tasks, write_shard
-from builder.sources import Sources, collect
-from builder.sources.layer import Layer
-
-DATA = "data"
-STAGING = ".build"
+from builder.replan import Replan, replan
+from builder.shards import ShardFile
+from builder.sources import Found, Sources, collect
+from builder.staging import Staging, open_staging
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a build did: shards written now, and shards found finished."""
+    """What a build did.
+
+    Attributes:
+        folder: the dataset folder.
+        manifest: what it holds now.
+        shards_written: made now; of an update, the new and the changed ones.
+        shards_kept: found finished.
+        seconds: wall-clock time.
+        changes: what an update found; None for a build.
+    """
 
     folder: Path
     manifest: Manifest
     shards_written: int
     shards_kept: int
     seconds: float
+    changes: Changes | None = None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many layers came and went, and how many shards went because all their humans did."""
+
+    humans_added: int
+    humans_removed: int
+    backgrounds_added: int
+    backgrounds_removed: int
+    shards_removed: int
 
 
 def build(
@@ -75,197 +87,163 @@ def build(
         WorkerLostError: a worker process was killed.
     """
     started = time.monotonic()
-    _check_is_ours(output)
-    with _locked(output):
-        found = collect(sources, progress=progress)
-        admitted = admit_all(
-            found.candidates, recipe, threads=workers, strict=strict, progress=progress
-        )
+    with open_staging(output, progress=progress) as staging:
+        found, admitted = _layers(sources, recipe, workers, strict=strict, progress=progress)
         plan = make_plan(admitted.layers, recipe, seed)
-        work = _Work(output, plan.shards(), recipe, seed)
-        kept = work.finished(rebuild=rebuild, progress=progress)
-        layers = {layer.id: layer for layer in admitted.layers}
-        written = work.write_missing(kept, layers, workers, progress=progress)
-        by_name = {file.name: file for file in (*kept, *written)}
+        shards = plan.shards()
+        reuse = staging.finished_anew if rebuild else staging.finished
+        kept = reuse(shards, recipe, seed)
+        written = _write_missing(staging, shards, kept, admitted, recipe, seed, workers)
+        files = _in_order(shards, [*kept, *written])
         manifest = make_manifest(
-            sources.kinds,
-            admitted,
-            found.ignored,
-            plan,
-            [by_name[shard.file_name] for shard in work.shards],
-            recipe,
-            seed,
+            sources.kinds, admitted, found.ignored, plan.split_of(), files, recipe, seed
         )
-        work.complete(manifest, replace=rebuild)
+        staging.install(manifest)
     return BuildReport(output, manifest, len(written), len(kept), time.monotonic() - started)
 
 
-def _check_is_ours(output: Path) -> None:
-    """Refuse a folder with other things in it: a build would scatter files among them."""
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise FolderError(f"{output}: is not a folder. Choose another --output.")
-    names = {path.name for path in output.iterdir()}
-    if names and not names & {manifests.FILE_NAME, STAGING}:
-        raise FolderError(
-            f"{output}: holds other files and no dataset built by this tool. "
-            "Choose another --output, or an empty folder."
+def update(
+    sources: Sources,
+    output: Path,
+    *,
+    knobs: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    published: Manifest | None = None,
+    workers: int = 1,
+    strict: bool = False,
+    progress: bool = True,
+) -> BuildReport:
+    """Bring a dataset up to the layers that the sources hold now.
+
+    New humans go into new shards. A layer that is gone, or that cannot be used any more, changes
+    the shards that used it; all other shards keep their bytes. See `builder.replan`.
+
+    Args:
+        sources: where all layers come from, the old ones too.
+        output: the folder of the dataset.
+        knobs, seed: what the caller takes for the dataset's; None for whatever it has.
+        published: the manifest of a dataset that is on the Hub and not in `output`; then `output`
+            gets a hidden `.update` with what changed, which only publishing understands.
+        workers, strict, progress: as in `build`.
+
+    Raises:
+        FolderError: as in `build`; or there is no dataset, or its recipe or seed is another one.
+        RecipeError: an unknown knob.
+        SourceError, PlanError, WorkerLostError: as in `build`; most layers are gone.
+    """
+    started = time.monotonic()
+    with open_staging(output, progress=progress) as staging:
+        before = published or read_manifest(output)
+        _refuse_change(output, before, knobs or {}, seed)
+        found, admitted = _layers(sources, before.recipe, workers, strict=strict, progress=progress)
+        plan = replan(before.layers, before.planned(), admitted.layers, before.recipe, before.seed)
+        kept = _kept(staging, plan, before, in_place=not published)
+        anew = [shard for shard in plan.shards if shard.file_name not in {k.name for k in kept}]
+        staged = staging.finished_anew(anew, before.recipe, before.seed)
+        written = _write_missing(
+            staging, anew, staged, admitted, before.recipe, before.seed, workers
         )
-
-
-@contextmanager
-def _locked(output: Path) -> Iterator[None]:
-    staging = output / STAGING
-    try:
-        (staging / DATA).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(staging / "lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise FolderError(
-            f"{output}: is being built by another process. Wait for it, or choose another --output."
-        ) from error
-    except OSError as error:
-        raise FolderError(
-            f"{output}: cannot be written ({error.strerror}). Choose another --output."
-        ) from error
-    try:
-        yield
-    finally:
-        if not _is_half_built(output):
-            shutil.rmtree(staging, ignore_errors=True)
-        lock.release()
-
-
-def _is_half_built(output: Path) -> bool:
-    """Tell whether there is anything to go on with; then the staging area has to stay, since it
-    is what marks the folder as ours."""
-    shards = (output / STAGING / DATA).glob("*.parquet")
-    described = (output / manifests.FILE_NAME).exists()
-    return any(shards) or ((output / DATA).exists() and not described)
-
-
-class _Work:
-    """The shards that a folder is to hold, and how far they are."""
-
-    def __init__(self, output: Path, shards: list[Shard], recipe: Recipe, seed: int) -> None:
-        self.shards = shards
-        self._output = output
-        self._data = output / DATA
-        self._staging = output / STAGING
-        self._staged = self._staging / DATA
-        self._recipe = recipe
-        self._seed = seed
-
-    def finished(self, *, rebuild: bool, progress: bool) -> list[ShardFile]:
-        """Return the shards that an earlier build finished.
-
-        Raises:
-            FolderError: there are shards of another build, and `rebuild` is off.
-        """
-        for partial in self._staged.glob(".*.partial"):
-            partial.unlink()
-        if rebuild:
-            self._drop_strangers()
-            folders = [self._staged]
+        manifest = _updated(
+            before,
+            make_manifest(
+                sources.kinds,
+                plan.without_leaking(admitted),
+                found.ignored,
+                plan.split_of(),
+                _in_order(plan.shards, [*kept, *staged, *written]),
+                before.recipe,
+                before.seed,
+            ),
+        )
+        if published:
+            staging.install_part(manifest)
         else:
-            folders = [self._data, self._staged]
-            self._refuse_strangers(folders)
-        here = [(folder, shard) for shard in self.shards for folder in folders]
-        files = []
-        for folder, shard in tqdm(
-            here, "Finished shards", unit=" shards", delay=2, leave=False, disable=not progress
-        ):
-            file = finished_shard(folder / shard.file_name, shard, self._recipe, self._seed)
-            files += [file] if file else []
-        return files
+            staging.install(manifest)
+    return BuildReport(
+        output,
+        manifest,
+        len(written) + len(staged),
+        len(kept),
+        time.monotonic() - started,
+        _changes(plan, before),
+    )
 
-    def _strangers(self, folder: Path) -> list[Path]:
-        planned = {shard.file_name for shard in self.shards}
-        return [path for path in folder.glob("*.parquet") if path.name not in planned]
 
-    def _refuse_strangers(self, folders: list[Path]) -> None:
-        strangers = [path for folder in folders for path in self._strangers(folder)]
-        if strangers:
-            raise FolderError(
-                f"{strangers[0]}: was built from other layers or another recipe. "
-                "Choose another --output, or give --rebuild to replace the dataset."
-            )
+def _layers(
+    sources: Sources, recipe: Recipe, workers: int, *, strict: bool, progress: bool
+) -> tuple[Found, Admitted]:
+    found = collect(sources, progress=progress)
+    admitted = admit_all(
+        found.candidates, recipe, threads=workers, strict=strict, progress=progress
+    )
+    return found, admitted
 
-    def _drop_strangers(self) -> None:
-        for path in self._strangers(self._staged):
-            path.unlink()
-        for shard in self.shards:
-            path = self._staged / shard.file_name
-            try:
-                finished_shard(path, shard, self._recipe, self._seed)
-            except FolderError:
-                path.unlink()
 
-    def write_missing(
-        self, kept: list[ShardFile], layers: Mapping[str, Layer], workers: int, *, progress: bool
-    ) -> list[ShardFile]:
-        """Write the shards that are not there yet."""
-        names = {file.name for file in kept}
-        missing = [shard for shard in self.shards if shard.file_name not in names]
-        if not missing:
-            return []
-        tasks = itertools.chain.from_iterable(
-            shard_tasks(shard, layers, self._recipe, self._seed) for shard in missing
+def _write_missing(
+    staging: Staging,
+    shards: Sequence[Shard],
+    finished: list[ShardFile],
+    admitted: Admitted,
+    recipe: Recipe,
+    seed: int,
+    workers: int,
+) -> list[ShardFile]:
+    names = {file.name for file in finished}
+    missing = [shard for shard in shards if shard.file_name not in names]
+    layers = {layer.id: layer for layer in admitted.layers}
+    return staging.write(missing, layers, recipe, seed, workers)
+
+
+def _in_order(shards: Sequence[Shard], files: list[ShardFile]) -> list[ShardFile]:
+    by_name = {file.name: file for file in files}
+    return [by_name[shard.file_name] for shard in shards]
+
+
+def _kept(staging: Staging, plan: Replan, before: Manifest, *, in_place: bool) -> list[ShardFile]:
+    """Return the shards of the dataset that stay, byte for byte."""
+    planned = set(plan.shards)
+    staying = [
+        file
+        for file, shard in zip(before.shards, before.planned(), strict=True)
+        if shard in planned
+    ]
+    if not in_place:
+        return staying
+    staging.refuse_strangers({file.name for file in before.shards})
+    return staging.untouched(staying)
+
+
+def _refuse_change(
+    output: Path, before: Manifest, knobs: Mapping[str, Any], seed: int | None
+) -> None:
+    """Refuse knobs other than those that the other shards were made with."""
+    old, new = before.recipe.to_dict(), before.recipe.replace(knobs).to_dict()
+    changed = [f"{name}: {old[name]} -> {new[name]}" for name in old if old[name] != new[name]]
+    if seed is not None and seed != before.seed:
+        changed.append(f"seed: {before.seed} -> {seed}")
+    if changed:
+        raise FolderError(
+            f"{output}: was built with another recipe or seed ({'; '.join(changed)}), and an "
+            "update leaves finished shards as they are. Leave these options out, or give "
+            "--rebuild to make all of it anew."
         )
-        total = sum(shard.rows for shard in missing)
-        with (
-            ordered_map(make_rows, tasks, workers) as results,
-            tqdm(total=total, desc="Composing", unit=" pairs", disable=not progress) as bar,
-        ):
-            rows = itertools.chain.from_iterable(_counted(results, bar))
-            return [
-                write_shard(
-                    shard,
-                    itertools.islice(rows, shard.rows),
-                    self._staged,
-                    self._recipe,
-                    self._seed,
-                )
-                for shard in missing
-            ]
-
-    def complete(self, manifest: Manifest, *, replace: bool) -> None:
-        """Move the shards to where they are read from, and describe them; the manifest is last."""
-        if _is_complete(self._output, manifest) and not any(self._staged.iterdir()):
-            return
-        try:
-            # A page that shows pairs of before would mislead.
-            for name in (manifests.FILE_NAME, preview.FILE_NAME):
-                (self._output / name).unlink(missing_ok=True)
-            if replace and self._data.exists():
-                shutil.rmtree(self._staging / "replaced", ignore_errors=True)
-                self._data.rename(self._staging / "replaced")
-            if self._data.exists():
-                for path in sorted(self._staged.iterdir()):
-                    path.replace(self._data / path.name)
-            else:
-                self._staged.rename(self._data)
-            examples.write_examples(self._output)
-            card.write_card(manifest, self._output)
-            write_manifest(manifest, self._output)
-        except OSError as error:
-            raise FolderError(
-                f"{self._output}: cannot be written ({error.strerror}). Make room and run the same "
-                "command again; it goes on where it stopped."
-            ) from error
 
 
-def _counted(results: Iterator[list[Row]], bar: tqdm[Any]) -> Iterator[list[Row]]:
-    for rows in results:
-        yield rows
-        bar.update(len(rows))
+def _updated(before: Manifest, now: Manifest) -> Manifest:
+    """Return the manifest with its history; the one of before if nothing else differs."""
+    same = dataclasses.replace(now, history=before.history, version=before.version)
+    if same == dataclasses.replace(before, libraries=now.libraries):
+        return before
+    digest = hashlib.sha256(manifest_text(before).encode()).hexdigest()
+    return dataclasses.replace(now, history=(*before.history, digest))
 
 
-def _is_complete(output: Path, manifest: Manifest) -> bool:
-    if not all((output / name).exists() for name in (card.FILE_NAME, examples.FILE_NAME)):
-        return False
-    try:
-        return read_manifest(output) == manifest
-    except FolderError:
-        return False
+def _changes(plan: Replan, before: Manifest) -> Changes:
+    names = {shard.file_name for shard in plan.shards}
+    return Changes(
+        humans_added=len(plan.humans.new),
+        humans_removed=len(plan.humans.gone),
+        backgrounds_added=len(plan.backgrounds.new),
+        backgrounds_removed=len(plan.backgrounds.gone),
+        shards_removed=sum(file.name not in names for file in before.shards),
+    )

@@ -11,9 +11,10 @@ from typing import Any
 
 from builder.errors import FolderError, RecipeError
 from builder.layers import Admitted
-from builder.plan import Plan
+from builder.plan import SPLITS, Shard, Split
 from builder.recipe import Recipe, recipe_from_dict
 from builder.shards import ShardFile
+from builder.sources.layer import Role
 from builder.version import __version__
 
 FORMAT = 1
@@ -29,8 +30,8 @@ class ManifestLayer:
 
     id: str
     name: str
-    role: str
-    split: str
+    role: Role
+    split: Split
     width: int
     height: int
     perceptual_hash: str
@@ -40,7 +41,8 @@ class ManifestLayer:
 class Manifest:
     """Everything about a dataset but its pictures. It names no time and no path.
 
-    `sources` are kinds: `drive` for any folder on Google Drive, `files`, `sample`.
+    `sources` are kinds: `drive` for any folder on Google Drive, `files`, `sample`. `history` holds
+    the SHA-256 of `manifest.json` before each update, oldest first.
     """
 
     version: str
@@ -52,6 +54,7 @@ class Manifest:
     shards: tuple[ShardFile, ...]
     left_out: tuple[dict[str, str], ...]
     ignored: dict[str, int]
+    history: tuple[str, ...] = ()
 
     def rows(self, split: str) -> int:
         """Return the number of pairs of a split."""
@@ -60,6 +63,13 @@ class Manifest:
     def count(self, role: str, split: str) -> int:
         """Return the number of layers of a role in a split."""
         return sum(layer.role == role and layer.split == split for layer in self.layers)
+
+    def planned(self) -> list[Shard]:
+        """Return what the shards were planned to be, in the same order."""
+        return [
+            Shard(file.split, file.index, file.humans, file.backgrounds, self.recipe.per_human)
+            for file in self.shards
+        ]
 
     @property
     def splits(self) -> list[str]:
@@ -71,13 +81,12 @@ def make_manifest(
     sources: tuple[str, ...],
     admitted: Admitted,
     ignored: Mapping[str, int],
-    plan: Plan,
+    split_of: Mapping[str, Split],
     shards: list[ShardFile],
     recipe: Recipe,
     seed: int,
 ) -> Manifest:
     """Describe a finished build."""
-    split_of = plan.split_of()
     layers = [
         ManifestLayer(
             id=layer.id,
@@ -105,11 +114,15 @@ def make_manifest(
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.json`; the name appears only once all of it is on the disk."""
-    values = {"format": FORMAT, **asdict(manifest), "recipe": manifest.recipe.to_dict()}
-    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     partial = folder / f".{FILE_NAME}.partial"
-    partial.write_text(text, encoding="utf-8")
+    partial.write_text(manifest_text(manifest), encoding="utf-8")
     partial.replace(folder / FILE_NAME)
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Return what `manifest.json` holds."""
+    values = {"format": FORMAT, **asdict(manifest), "recipe": manifest.recipe.to_dict()}
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -120,15 +133,26 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / FILE_NAME
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return _from_values(values)
+        return parse_manifest(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError as error:
         raise FolderError(
             f"{folder}: holds no {FILE_NAME}, so it is no finished dataset. "
             f"Finish it with: human-segmentation build --output {folder}"
         ) from error
-    except (OSError, ValueError, TypeError, KeyError, RecipeError) as error:
-        raise FolderError(f"{path}: cannot be used ({error}). Build the dataset again.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise FolderError(f"{path}: cannot be read ({error}). Build the dataset again.") from error
+
+
+def parse_manifest(text: str, name: str) -> Manifest:
+    """Read the text of a `manifest.json`; `name` says in errors where it is from.
+
+    Raises:
+        FolderError: it is damaged, or a later version wrote it.
+    """
+    try:
+        return _from_values(json.loads(text))
+    except (ValueError, TypeError, KeyError, RecipeError) as error:
+        raise FolderError(f"{name}: cannot be used ({error}). Build the dataset again.") from error
 
 
 def _from_values(values: dict[str, Any]) -> Manifest:
@@ -138,8 +162,20 @@ def _from_values(values: dict[str, Any]) -> Manifest:
     values["recipe"] = recipe_from_dict(values["recipe"])
     values["layers"] = tuple(ManifestLayer(**layer) for layer in values["layers"])
     values["shards"] = tuple(_shard(shard) for shard in values["shards"])
-    values["left_out"] = tuple(values["left_out"])
-    return Manifest(**values)
+    for name in ("left_out", "history"):
+        values[name] = tuple(values[name])
+    manifest = Manifest(**values)
+    _check(manifest)
+    return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuse what no build writes: a manifest may come from the Hub, and names become paths."""
+    for file, shard in zip(manifest.shards, manifest.planned(), strict=True):
+        if shard.split not in SPLITS or file.name != shard.file_name or file.rows != shard.rows:
+            raise ValueError(f"shard {file.name!r} does not fit what it says of itself")
+    if len({file.name for file in manifest.shards}) != len(manifest.shards):
+        raise ValueError("two shards have one name")
 
 
 def _shard(values: dict[str, Any]) -> ShardFile:

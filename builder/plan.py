@@ -167,7 +167,7 @@ def make_plan(layers: Sequence[Layer], recipe: Recipe, seed: int) -> Plan:
                 humans=tuple(layer.id for layer in humans[split]),
                 backgrounds=tuple(layer.id for layer in backgrounds[split]),
                 per_human=recipe.per_human,
-                humans_per_shard=_humans_per_shard(backgrounds[split], recipe),
+                humans_per_shard=humans_per_shard(backgrounds[split], recipe),
             )
             for split in SPLITS
             if humans[split]
@@ -186,17 +186,32 @@ def near_duplicate_groups(hashes: Sequence[str], max_bits: int) -> npt.NDArray[n
         intp (len(hashes),): for each hash, the smallest index of its group.
     """
     group = np.arange(len(hashes))
-    bits = np.array([np.unpackbits(np.frombuffer(bytes.fromhex(h), np.uint8)) for h in hashes])
-    # With bits as +-1 a matrix product counts agreements: exact in float32, and as fast as BLAS.
-    signs = bits.reshape(len(hashes), -1).astype(np.float32) * 2 - 1
-    mirrored = signs * np.where(MIRRORED_BITS, np.float32(-1), np.float32(1))
+    for start in range(0, len(hashes), _HASH_BLOCK):
+        block = hashes[start : start + _HASH_BLOCK]
+        for one, other in near_duplicates(block, hashes[start:], max_bits):
+            _join(group, start + one, start + other)
+    return np.array([_root(group, index) for index in range(len(hashes))], dtype=np.intp)
+
+
+def near_duplicates(
+    hashes: Sequence[str], others: Sequence[str], max_bits: int
+) -> Iterator[tuple[int, int]]:
+    """Yield the (index, index of others) of perceptual hashes that are close, mirrored or not."""
+    signs, other_signs = _signs(hashes), _signs(others)
+    mirrored = other_signs * np.where(MIRRORED_BITS, np.float32(-1), np.float32(1))
     least_agreement = len(MIRRORED_BITS) - 2 * max_bits
     for start in range(0, len(hashes), _HASH_BLOCK):
         block = signs[start : start + _HASH_BLOCK]
-        near = np.maximum(block @ signs[start:].T, block @ mirrored[start:].T) >= least_agreement
+        near = np.maximum(block @ other_signs.T, block @ mirrored.T) >= least_agreement
         for one, other in np.argwhere(near):
-            _join(group, start + int(one), start + int(other))
-    return np.array([_root(group, index) for index in range(len(hashes))], dtype=np.intp)
+            yield start + int(one), int(other)
+
+
+def _signs(hashes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the bits as +-1: a matrix product counts agreements, exactly and as fast as BLAS."""
+    packed = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8)
+    bits = np.unpackbits(packed).reshape(len(hashes), len(MIRRORED_BITS))
+    return bits.astype(np.float32) * 2 - 1
 
 
 def _root(group: npt.NDArray[np.intp], index: int) -> int:
@@ -215,18 +230,17 @@ def _split_role(
     role: Role, layers: Sequence[Layer], recipe: Recipe, seed: int
 ) -> dict[Split, list[Layer]]:
     """Set whole groups of near-duplicates apart for validation; both results in seeded order."""
-    ordered = sorted(
-        (layer for layer in layers if layer.role == role),
-        key=lambda layer: hashlib.sha256(f"{seed}/{layer.id}".encode()).digest(),
-    )
+    ordered = seeded_order([layer for layer in layers if layer.role == role], seed)
     if not ordered:
         raise PlanError(f"There is no usable {role}: a pair needs a human and a background.")
-    groups = _groups(ordered, recipe.near_duplicate_bits)
+    groups = group_alike(ordered, recipe.near_duplicate_bits)
     target = round(len(ordered) * recipe.validation)
     if recipe.validation:
         # Whatever the share, each split needs a layer.
         target = min(max(target, 1), len(ordered) - 1)
-    chosen = _choose_groups(groups, target)
+    chosen = choose_groups(groups, target)
+    if target and not chosen:
+        chosen = {min(range(len(groups)), key=lambda number: len(groups[number]))}
     if recipe.validation and (not chosen or len(chosen) == len(groups)):
         alike = "" if len(ordered) == 1 else ", and all look alike"
         raise PlanError(
@@ -239,7 +253,18 @@ def _split_role(
     }
 
 
-def _groups(ordered: list[Layer], max_bits: int) -> list[list[Layer]]:
+def seeded_order(layers: Sequence[Layer], seed: int) -> list[Layer]:
+    """Return the layers in the order in which splits and pairs take them."""
+    return sorted(layers, key=lambda layer: seeded_key(seed, layer.id))
+
+
+def seeded_key(seed: int, layer_id: str) -> bytes:
+    """Return what sorts layers in an order that depends on nothing but the seed and their bytes."""
+    return hashlib.sha256(f"{seed}/{layer_id}".encode()).digest()
+
+
+def group_alike(ordered: list[Layer], max_bits: int) -> list[list[Layer]]:
+    """Return the groups of near-duplicates, in the order of their first members."""
     roots = near_duplicate_groups([layer.perceptual_hash for layer in ordered], max_bits)
     groups: dict[int, list[Layer]] = {}
     for root, layer in zip(roots, ordered, strict=True):
@@ -247,20 +272,19 @@ def _groups(ordered: list[Layer], max_bits: int) -> list[list[Layer]]:
     return list(groups.values())
 
 
-def _choose_groups(groups: list[list[Layer]], target: int) -> set[int]:
-    """Take groups in order while they fit into `target` layers; the smallest one if none fits."""
+def choose_groups(groups: list[list[Layer]], target: int) -> set[int]:
+    """Return the numbers of the groups, taken in order, that fit into `target` layers."""
     chosen: set[int] = set()
     room = target
     for number, group in enumerate(groups):
         if len(group) <= room:
             chosen.add(number)
             room -= len(group)
-    if target and not chosen:
-        chosen.add(min(range(len(groups)), key=lambda number: len(groups[number])))
     return chosen
 
 
-def _humans_per_shard(backgrounds: list[Layer], recipe: Recipe) -> int:
+def humans_per_shard(backgrounds: Sequence[Layer], recipe: Recipe) -> int:
+    """Return how many humans' pairs make a shard of about `shard_megabytes`."""
     frames = (recipe.frame_size(layer.width, layer.height) for layer in backgrounds)
     pixels = sum(width * height for width, height in frames) / len(backgrounds)
     human_bytes = recipe.per_human * pixels * BYTES_PER_PIXEL[recipe.image_format]

@@ -15,35 +15,8 @@ from hypothesis import strategies as st
 from builder.errors import PlanError
 from builder.layers import MIRRORED_BITS
 from builder.plan import Pair, Plan, SplitPlan, make_plan, near_duplicate_groups
-from builder.recipe import CLASSIC, Recipe
-from builder.sources.layer import Layer, Role
-from builder.sources.sample import DrawnHuman
-
-CONTENT = DrawnHuman(0, 0, 256)
-
-
-def layer(role: Role, number: int, perceptual_hash: str | None = None) -> Layer:
-    """Return a layer with an id and a perceptual hash of its own; no picture is behind it."""
-    digest = hashlib.sha256(f"{role}/{number}".encode()).hexdigest()
-    return Layer(
-        id=digest[:32],
-        role=role,
-        name=f"{role}s/{number}.png",
-        width=640,
-        height=480,
-        perceptual_hash=perceptual_hash or digest,
-        content=CONTENT,
-    )
-
-
-def layers(humans: int, backgrounds: int) -> list[Layer]:
-    return [layer("human", n) for n in range(humans)] + [
-        layer("background", n) for n in range(backgrounds)
-    ]
-
-
-def recipe(per_human: int, validation: float, **changes: object) -> Recipe:
-    return CLASSIC.replace({"per_human": per_human, "validation": validation, **changes})
+from builder.sources.layer import Layer
+from tests.planning import flipped, layer, layers, recipe
 
 
 def pairs(split: SplitPlan) -> list[Pair]:
@@ -129,13 +102,6 @@ def test_the_share_of_validation_is_met(humans: int, expected: int) -> None:
     plan = make_plan(layers(humans, 30), recipe(4, 0.1), 0)
     assert len(plan.splits[1].humans) == expected
     assert len(plan.splits[1].backgrounds) == 3
-
-
-def flipped(perceptual_hash: str, bits: list[int]) -> str:
-    """Return a hash that differs in some of its 256 bits."""
-    value = np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash), np.uint8))
-    value[bits] ^= 1
-    return np.packbits(value).tobytes().hex()
 
 
 @given(st.integers(0, 30), st.sets(st.integers(0, 255), max_size=20), st.booleans())

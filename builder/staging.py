@@ -1,0 +1,296 @@
+"""The hidden part of a dataset folder in which a build works, so that half of it never looks whole.
+
+A finished build is put in place in steps that the next command finishes if they are interrupted:
+once `.build/manifest.json` is there, `.build/data` holds every shard of the new dataset.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from builder import card, examples, preview
+from builder import manifest as manifests
+from builder.engines import ordered_map
+from builder.errors import FolderError
+from builder.manifest import Manifest, read_manifest, write_manifest
+from builder.plan import Shard
+from builder.recipe import Recipe
+from builder.shards import (
+    Row,
+    ShardFile,
+    finished_shard,
+    make_rows,
+    sha256_of,
+    shard_tasks,
+    write_shard,
+)
+from builder.sources.layer import Layer
+
+DATA = "data"
+STAGING = ".build"
+PART = ".update"
+"""Holds what an update of a dataset on the Hub changes, with the manifest of the whole."""
+
+
+@contextmanager
+def open_staging(output: Path, *, progress: bool) -> Iterator[Staging]:
+    """Lock a folder, and finish what an interrupted build had only to put in place.
+
+    Raises:
+        FolderError: the folder holds something else, cannot be written, or is being built already.
+    """
+    _check_is_ours(output)
+    area = output / STAGING
+    try:
+        area.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(area / "lock", timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise FolderError(
+            f"{output}: is being built by another process. Wait for it, or choose another --output."
+        ) from error
+    except OSError as error:
+        raise FolderError(
+            f"{output}: cannot be written ({error.strerror}). Choose another --output."
+        ) from error
+    staging = Staging(output, progress=progress)
+    try:
+        staging.finish_installing()
+        yield staging
+    finally:
+        if not staging.is_needed():
+            shutil.rmtree(area, ignore_errors=True)
+        lock.release()
+
+
+def _check_is_ours(output: Path) -> None:
+    """Refuse a folder with other things in it: a build would scatter files among them."""
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise FolderError(f"{output}: is not a folder. Choose another --output.")
+    names = {path.name for path in output.iterdir()}
+    if names and not names & {manifests.FILE_NAME, STAGING, PART}:
+        raise FolderError(
+            f"{output}: holds other files and no dataset built by this tool. "
+            "Choose another --output, or an empty folder."
+        )
+
+
+class Staging:
+    """Shards on their way into a folder. The caller holds the folder's lock."""
+
+    def __init__(self, output: Path, *, progress: bool) -> None:
+        self.output = output
+        self._progress = progress
+        self._data = output / DATA
+        self._area = output / STAGING
+        self._staged = self._area / DATA
+        self._replaced = self._area / "replaced"
+        self._part = self._area / "part"
+
+    def is_needed(self) -> bool:
+        """Tell whether there is anything to go on with."""
+        begun = (self._area / manifests.FILE_NAME, self._part / DATA)
+        return any(path.exists() for path in begun) or any(self._staged.glob("*.parquet"))
+
+    def refuse_strangers(self, names: Collection[str]) -> None:
+        """Refuse shards in the folder that have none of these names.
+
+        Raises:
+            FolderError: there is one.
+        """
+        for path in sorted(self._data.glob("*.parquet")):
+            if path.name not in names:
+                raise _stranger(path)
+
+    def finished(self, shards: Sequence[Shard], recipe: Recipe, seed: int) -> list[ShardFile]:
+        """Return the shards that an earlier build finished, in place or staged.
+
+        Raises:
+            FolderError: one was built from something else, or is damaged.
+        """
+        names = {shard.file_name for shard in shards}
+        self.refuse_strangers(names)
+        for path in self._staged.glob("*.parquet"):
+            if path.name not in names:
+                raise _stranger(path)
+        here = [(folder, shard) for shard in shards for folder in (self._data, self._staged)]
+        found = (
+            finished_shard(folder / shard.file_name, shard, recipe, seed)
+            for folder, shard in self._bar(here, "Finished shards")
+        )
+        return [file for file in found if file]
+
+    def finished_anew(self, shards: Sequence[Shard], recipe: Recipe, seed: int) -> list[ShardFile]:
+        """Return the shards that are staged already, dropping what belongs to no such build."""
+        planned = {shard.file_name: shard for shard in shards}
+        files = []
+        for path in self._bar(sorted(self._staged.glob("*.parquet")), "Finished shards"):
+            shard = planned.get(path.name)
+            try:
+                file = shard and finished_shard(path, shard, recipe, seed)
+            except FolderError:
+                file = None
+            if file:
+                files.append(file)
+            else:
+                path.unlink()
+        return files
+
+    def untouched(self, files: Collection[ShardFile]) -> list[ShardFile]:
+        """Return those of the shards that are in place, after comparing their bytes.
+
+        Raises:
+            FolderError: one is not what the manifest says.
+        """
+        here = [file for file in files if (self._data / file.name).exists()]
+        for file in self._bar(here, "Comparing shards"):
+            path = self._data / file.name
+            if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
+                raise FolderError(
+                    f"{path}: was changed since it was built. Delete it and run the command again; "
+                    "it is then made anew."
+                )
+        return here
+
+    def write(
+        self,
+        shards: Sequence[Shard],
+        layers: Mapping[str, Layer],
+        recipe: Recipe,
+        seed: int,
+        workers: int,
+    ) -> list[ShardFile]:
+        """Make shards, in the staging area."""
+        if not shards:
+            return []
+        self._prepare()
+        tasks = itertools.chain.from_iterable(
+            shard_tasks(shard, layers, recipe, seed) for shard in shards
+        )
+        total = sum(shard.rows for shard in shards)
+        with (
+            ordered_map(make_rows, tasks, workers) as results,
+            tqdm(total=total, desc="Composing", unit=" pairs", disable=not self._progress) as bar,
+        ):
+            rows = itertools.chain.from_iterable(_counted(results, bar))
+            return [
+                write_shard(shard, itertools.islice(rows, shard.rows), self._staged, recipe, seed)
+                for shard in shards
+            ]
+
+    def install(self, manifest: Manifest) -> None:
+        """Make the folder hold what the manifest says, from the shards in place and staged.
+
+        Raises:
+            FolderError: the folder cannot be written; the next command goes on from there.
+        """
+        if _is_complete(self.output, manifest) and not any(self._staged.glob("*")):
+            return
+        with _writable(self.output):
+            self._prepare()
+            for file in manifest.shards:
+                if not (self._staged / file.name).exists():
+                    _link(self._data / file.name, self._staged / file.name)
+            for path in _others(self._data):
+                _link(path, self._staged / path.name)
+            write_manifest(manifest, self._area)
+        self.finish_installing()
+
+    def install_part(self, manifest: Manifest) -> None:
+        """Set aside what an update changed, for publishing; the rest is on the Hub alone."""
+        with _writable(self.output):
+            self._prepare()
+            self._part.mkdir(exist_ok=True)
+            write_manifest(manifest, self._part)
+            self._staged.rename(self._part / DATA)
+        self.finish_installing()
+
+    def finish_installing(self) -> None:
+        """Put what is staged in place, if it is all there; every step can be repeated."""
+        with _writable(self.output):
+            if (self._part / DATA).exists():
+                shutil.rmtree(self.output / PART, ignore_errors=True)
+                self._part.rename(self.output / PART)
+            if (self._area / manifests.FILE_NAME).exists():
+                self._finish_whole()
+
+    def _finish_whole(self) -> None:
+        # A page that shows pairs of before would mislead.
+        for name in (manifests.FILE_NAME, preview.FILE_NAME):
+            (self.output / name).unlink(missing_ok=True)
+        if self._staged.exists():
+            if self._data.exists():
+                shutil.rmtree(self._replaced, ignore_errors=True)
+                self._data.rename(self._replaced)
+            self._staged.rename(self._data)
+        examples.write_examples(self.output)
+        card.write_card(read_manifest(self._area), self.output)
+        (self._area / manifests.FILE_NAME).replace(self.output / manifests.FILE_NAME)
+
+    def _prepare(self) -> None:
+        self._staged.mkdir(parents=True, exist_ok=True)
+        for partial in self._staged.glob(".*.partial"):
+            partial.unlink()
+
+    def _bar(self, items: Sequence[Any], text: str) -> Iterable[Any]:
+        return tqdm(items, text, unit=" shards", delay=2, leave=False, disable=not self._progress)
+
+
+def _stranger(path: Path) -> FolderError:
+    return FolderError(
+        f"{path}: was built from other layers or another recipe. Choose another --output, give "
+        "--update to bring the dataset up to the layers of now, or --rebuild to replace it."
+    )
+
+
+def _counted(results: Iterator[list[Row]], bar: tqdm[Any]) -> Iterator[list[Row]]:
+    for rows in results:
+        yield rows
+        bar.update(len(rows))
+
+
+def _is_complete(output: Path, manifest: Manifest) -> bool:
+    if not all((output / name).exists() for name in (card.FILE_NAME, examples.FILE_NAME)):
+        return False
+    try:
+        return read_manifest(output) == manifest
+    except FolderError:
+        return False
+
+
+def _others(data: Path) -> list[Path]:
+    """Return the files that somebody else put beside the shards."""
+    if not data.exists():
+        return []
+    return sorted(path for path in data.iterdir() if path.is_file() and path.suffix != ".parquet")
+
+
+def _link(path: Path, target: Path) -> None:
+    """Give a file a second place, without a second copy where the file system can do that."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copy2(path, target)
+
+
+@contextmanager
+def _writable(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(
+            f"{output}: cannot be written ({error.strerror}). Make room and run the same command "
+            "again; it goes on where it stopped."
+        ) from error
