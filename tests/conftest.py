@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +12,18 @@ from hypothesis import settings
 
 from builder.sources import drive as drive_module
 from tests.drive_server import DriveServer, RemoteFolder
+from tests.hub import HubServer
 
 # Busy machines miss deadlines; and a test that fails should fail for everyone.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("repeatable")
+
+# What fails on purpose fails for ever: the Xet client, patient by default, need not wait for it.
+os.environ["HF_XET_CLIENT_RETRY_MAX_ATTEMPTS"] = "1"
+os.environ["HF_XET_CLIENT_RETRY_BASE_DELAY"] = "20ms"
+
+# What runs in the background of a shell ignores Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
@@ -46,3 +56,21 @@ def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DriveServ
 def drive_folder(drive: DriveServer) -> RemoteFolder:
     """The default folder on that Drive, still empty."""
     return drive.add_folder(drive_module.DEFAULT_FOLDER)
+
+
+@pytest.fixture(params=["lfs", "xet"])
+def hub(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[HubServer]:
+    """A Hugging Face Hub on this machine that this process and its children use, by each transport.
+
+    What its clients keep is in `tmp_path/hf-home`.
+    """
+    if "drive" in request.fixturenames:
+        # Set after it: its proxy would take what is meant for this server.
+        request.getfixturevalue("drive")
+    server = HubServer(tmp_path / "hf-home", transport=request.param)
+    with server.running():
+        server.redirect(monkeypatch)
+        yield server
+    assert server.errors == []
