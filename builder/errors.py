@@ -33,3 +33,7 @@ class FolderError(HumanSegmentationError):
 
 class WorkerLostError(HumanSegmentationError):
     """A worker process died; what was finished is kept."""
+
+
+class HubError(HumanSegmentationError):
+    """The Hub refused, could not be reached, or holds something that must not be touched."""
