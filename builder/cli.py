@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from builder.errors import HumanSegmentationError
+from builder.report import count_of, print_build, size_of
 from builder.version import __version__
 
 if TYPE_CHECKING:
-    from builder.folder import BuildReport, Changes
+    from builder.hub import PublishPlan
     from builder.manifest import Manifest
     from builder.recipe import Recipe
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _TERMINATED = 143
-_LISTED = 10
 
 
 def main() -> None:
@@ -200,8 +198,8 @@ def build(
         "image_format": image_format,
     }
     workers = workers or available_workers()
+    published = _published_manifest(update_from) if update_from and not rebuild else None
     if (update or update_from) and not rebuild:
-        published = _published_manifest(update_from) if update_from else None
         report = folder.update(
             layers,
             output,
@@ -221,7 +219,7 @@ def build(
             strict=strict,
             rebuild=rebuild,
         )
-    _print_report(report)
+    print_build(report, publish_to=update_from if published else None)
 
 
 @cli.command()
@@ -239,7 +237,7 @@ def download(drive_folder: str | None, cache_dir: Path | None) -> None:
     cache = cache_dir or default_cache_dir()
     files = fetch_folder(drive_folder or DEFAULT_FOLDER, cache_dir=cache)
     total = sum(file.size for file in files)
-    click.echo(f"{_count(len(files), 'file')}, {_size(total)}: all in {cache}.")
+    click.echo(f"{count_of(len(files), 'file')}, {size_of(total)}: all in {cache}.")
     click.echo("Next:  human-segmentation build")
 
 
@@ -279,9 +277,97 @@ def preview(folder: Path, limit: int, output: Path | None, open_page: bool) -> N
     from builder.preview import write_preview
 
     path = write_preview(folder, output=output, limit=limit)
-    click.echo(f"Wrote {path} ({_size(path.stat().st_size)}).")
+    click.echo(f"Wrote {path} ({size_of(path.stat().st_size)}).")
     if open_page:
         click.launch(str(path))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="human-segmentation")
+@click.option(
+    "--license",
+    "license_id",
+    metavar="ID",
+    help="The licence of the pictures, by its id on the Hub.  [default: as it was; at first "
+    "apache-2.0 for what this tool drew, and unknown for all else]",
+)
+def card(folder: Path, license_id: str | None) -> None:
+    """Write README.md of a dataset folder anew, keeping what you wrote into it: text outside of the
+    marked part, and fields of the YAML.
+
+    \b
+    Examples:
+      human-segmentation card human-segmentation
+      human-segmentation card human-segmentation --license cc-by-4.0
+    """
+    from builder.card import write_card
+    from builder.manifest import read_manifest
+
+    path = write_card(read_manifest(folder), folder, license_id=license_id)
+    click.echo(f"Wrote {path} ({size_of(path.stat().st_size)}).")
+
+
+@cli.command()
+@click.argument("repo_id")
+@click.option(
+    "--from",
+    "folder",
+    default="human-segmentation",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The dataset folder.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of moving the branch.")
+@click.option("--branch", default="main", show_default=True, help="Made if there is none.")
+@click.option("--tag", metavar="V", help="Tag the commit, for load_dataset(..., revision=V).")
+@click.option("--message", help="Of the commit.  [default: what changed]")
+@click.option("--private", is_flag=True, help="Make a new repository private.")
+@click.option("--token", help="[default: HF_TOKEN, or that of `hf auth login`]")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting or replacing.")
+def publish(
+    repo_id: str,
+    folder: Path,
+    dry_run: bool,
+    create_pr: bool,
+    branch: str,
+    tag: str | None,
+    message: str | None,
+    private: bool,
+    token: str | None,
+    yes: bool,
+) -> None:
+    """Bring a dataset folder to the Hub, sending only what it does not hold.
+
+    The branch moves in one commit, or not at all. Interrupted at any moment, the same command goes
+    on. What somebody else wrote into the repository stays as it is.
+
+    \b
+    Examples:
+      human-segmentation publish me/human-segmentation --dry-run
+      human-segmentation publish me/human-segmentation --tag v1.1.0
+      human-segmentation publish me/human-segmentation --from wide --create-pr
+    """
+    from builder.hub import publish as publish_folder
+    from builder.report import confirmed, print_plan, print_result
+
+    def confirm(plan: PublishPlan) -> bool:
+        print_plan(plan)
+        return yes or confirmed(plan)
+
+    result = publish_folder(
+        folder,
+        repo_id,
+        branch=branch,
+        tag=tag,
+        message=message,
+        create_pr=create_pr,
+        private=private,
+        token=token,
+        dry_run=dry_run,
+        confirm=confirm,
+    )
+    print_result(result)
 
 
 def _recipe(name: str, settings: tuple[str, ...], options: dict[str, Any]) -> Recipe:
@@ -304,60 +390,3 @@ def _published_manifest(repo_id: str) -> Manifest:
     from builder.hub import read_published_manifest
 
     return read_published_manifest(repo_id)
-
-
-def _print_report(report: BuildReport) -> None:
-    manifest = report.manifest
-    work = f"{_count(report.shards_written, 'shard')} written, {report.shards_kept:,} kept"
-    click.secho(f"\n{report.folder}: {work}, in {report.seconds:.1f} s", bold=True)
-    if report.changes:
-        _print_changes(report.changes)
-    for split in manifest.splits:
-        own = [shard for shard in manifest.shards if shard.split == split]
-        click.echo(
-            f"  {split:<10} {manifest.rows(split):>9,} pairs of "
-            f"{_count(manifest.count('human', split), 'human')} on "
-            f"{_count(manifest.count('background', split), 'background')}, "
-            f"{_count(len(own), 'shard')}, {_size(sum(shard.bytes for shard in own))}"
-        )
-    _print_left_out(manifest)
-    click.echo(f"Look:  human-segmentation preview {shlex.quote(str(report.folder))} --open")
-    click.echo(f"Load:  datasets.load_dataset({str(report.folder)!r})")
-
-
-def _print_changes(changes: Changes) -> None:
-    click.echo(
-        f"  humans +{changes.humans_added:,} -{changes.humans_removed:,}, "
-        f"backgrounds +{changes.backgrounds_added:,} -{changes.backgrounds_removed:,}"
-    )
-    if changes.shards_removed:
-        click.echo(f"  {_count(changes.shards_removed, 'shard')} gone with all their humans")
-    if changes.backgrounds_added and not changes.humans_added:
-        click.echo("  new backgrounds wait for new humans: finished pairs stay as they are")
-
-
-def _print_left_out(manifest: Manifest) -> None:
-    left_out = manifest.left_out
-    if left_out:
-        click.secho(
-            f"  left out {_count(len(left_out), 'picture')} that cannot be used:", fg="yellow"
-        )
-    for out in left_out[:_LISTED]:
-        click.echo(f"    {out['name']}: {out['reason']}")
-    if len(left_out) > _LISTED:
-        click.echo(f"    and {len(left_out) - _LISTED:,} more, all in manifest.json")
-    for reason, count in Counter(manifest.ignored).most_common():
-        click.echo(f"  ignored {_count(count, 'file')}: {reason}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"

@@ -134,6 +134,8 @@ def update(
     started = time.monotonic()
     with open_staging(output, progress=progress) as staging:
         before = published or read_manifest(output)
+        if published:
+            staging.refuse_whole()
         _refuse_change(output, before, knobs or {}, seed)
         found, admitted = _layers(sources, before.recipe, workers, strict=strict, progress=progress)
         plan = replan(before.layers, before.planned(), admitted.layers, before.recipe, before.seed)

@@ -113,6 +113,18 @@ class Staging:
             if path.name not in names:
                 raise _stranger(path)
 
+    def refuse_whole(self) -> None:
+        """Refuse a folder that holds a dataset, where only a part of one is to go.
+
+        Raises:
+            FolderError: it does.
+        """
+        if (self.output / manifests.FILE_NAME).exists():
+            raise FolderError(
+                f"{self.output}: holds a whole dataset. Update it with --update, or choose another "
+                "--output for what changes in the one on the Hub."
+            )
+
     def finished(self, shards: Sequence[Shard], recipe: Recipe, seed: int) -> list[ShardFile]:
         """Return the shards that an earlier build finished, in place or staged.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import settings
 from builder.sources import drive as drive_module
 from tests.drive_server import DriveServer, RemoteFolder
 from tests.hub import HubServer
+from tests.publishing import make_desk
 
 # Busy machines miss deadlines; and a test that fails should fail for everyone.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
@@ -74,3 +76,15 @@ def hub(
         server.redirect(monkeypatch)
         yield server
     assert server.errors == []
+
+
+@pytest.fixture(scope="session")
+def first_desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_desk(tmp_path_factory.mktemp("publish"))
+
+
+@pytest.fixture
+def desk(first_desk: Path, tmp_path: Path) -> Path:
+    """`layers` and the `folder` built from them, a copy for each test that publishes."""
+    shutil.copytree(first_desk, tmp_path / "desk")
+    return tmp_path / "desk"
