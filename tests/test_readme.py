@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.building import PROGRAM, SMALL, build
 from tests.drive_server import DriveServer, RemoteFolder
+from tests.hub import HubServer
 from tests.kit import write_layers
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -31,16 +33,25 @@ def desk(
     drive: DriveServer,
     drive_folder: RemoteFolder,
     monkeypatch: pytest.MonkeyPatch,
-) -> Path:
-    """A folder with what README takes for granted, and the imitated Drive behind it."""
+) -> Iterator[Path]:
+    """A folder with what README takes for granted, and the imitated Drive and Hub behind it."""
     desk = tmp_path / "desk"
     layers = write_layers(desk / "my-layers", humans=5, backgrounds=5)
     drive.add_tree(drive_folder, layers)
     shutil.make_archive(str(desk / "cutouts"), "zip", layers / "humans")
     shutil.copytree(layers / "backgrounds", desk / "photos")
     monkeypatch.setenv("PATH", f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
-    return desk
+    hub = HubServer(tmp_path / "huggingface")
+    for name, value in hub.environment.items():
+        monkeypatch.setenv(name, value)
+    # Or `datasets` counts each loading, elsewhere.
+    monkeypatch.setenv("HF_UPDATE_DOWNLOAD_COUNTS", "0")
+    with hub.running():
+        yield desk
+    assert hub.errors == []
+    # Where `datasets` looks for what a viewer knows of a dataset: beside a Hub, but not this one.
+    drive.refused[:] = [host for host in drive.refused if not host.startswith("datasets-server.")]
+    assert hub.repositories["me/human-segmentation"].names("tags").keys() == {"v1.0.0", "v1.1.0"}
 
 
 def test_commands_and_snippets_run_as_written(desk: Path) -> None:
