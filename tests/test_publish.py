@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,27 @@ def test_what_was_published_is_what_was_built(hub: HubServer, desk: Path) -> Non
             assert json.loads(row["provenance"]) == json.loads(local[row["id"]]["provenance"])
             del local[row["id"]]
     assert not local
+
+
+def test_rows_of_each_split_are_read_back_after_the_commit(hub: HubServer, desk: Path) -> None:
+    send(desk)
+    kinds = [(record.kind, record.path) for record in hub.requests]
+    committed = max(place for place, (kind, _) in enumerate(kinds) if kind == "commit")
+    read = [path for kind, path in kinds[committed:] if kind == "download"]
+    for split in ("train", "validation"):
+        assert any(f"data/{split}-00000.parquet" in path for path in read) or hub.transport == "xet"
+    assert read
+
+
+def test_an_interrupted_build_is_finished_before_it_is_published(
+    hub: HubServer, desk: Path
+) -> None:
+    staging = desk / "folder" / ".build"
+    staging.mkdir()
+    shutil.copy(desk / "folder" / "manifest.json", staging)
+    with pytest.raises(FolderError, match="its last build was interrupted"):
+        send(desk)
+    assert REPO not in hub.repositories
 
 
 def test_nothing_changed_is_no_commit_and_no_bytes(hub: HubServer, desk: Path) -> None:

@@ -226,6 +226,23 @@ def test_tokens_and_names_are_refused_plainly(
     assert hub.sent("upload") == 0
 
 
+def test_what_is_refused_is_not_asked_again(hub: HubServer, desk: Path) -> None:
+    with pytest.raises(HubError, match="does not know the token"):
+        send(desk, token="hf_unknownToEverybody")
+    assert len([record for record in hub.requests if "whoami" in record.path]) == 1
+
+
+def test_a_tag_that_somebody_made_meanwhile_is_not_moved(hub: HubServer, desk: Path) -> None:
+    send(desk)
+    first = hub.commits(REPO)[0].oid
+    add_humans(desk, 50)
+    tags = hub.repositories[REPO].refs
+    hub.before("POST", r"/tag/", lambda: tags.update({"refs/tags/v1": first}))
+    with pytest.raises(HubError, match="The tag v1 of me/pairs names another commit"):
+        send(desk, tag="v1")
+    assert hub.repositories[REPO].names("tags") == {"v1": first}
+
+
 def test_without_a_token_it_says_how_to_get_one(
     hub: HubServer, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -279,3 +279,16 @@ def test_naming_only_the_new_layers_is_an_error() -> None:
     dataset = Dataset.planned(layers(10, 10), recipe(2, 0.2), 0)
     with pytest.raises(PlanError, match=r"lack 10 of the 10 humans.*Name all sources"):
         dataset.updated([layer("human", 99), *dataset.layers[10:]])
+
+
+def test_a_new_shard_never_takes_the_name_of_one_that_stays() -> None:
+    before = Dataset.planned(layers(12, 6), recipe(2, 0.0, shard_megabytes=1.0), 0)
+    assert len(before.shards) >= 3
+    first = before.shards[0].humans
+    left = [one for one in before.layers if one.id not in first]
+    smaller, _ = before.updated(left)
+    assert smaller.shards[0].index == 1
+    more = [layer("human", number) for number in range(50, 53)]
+    larger, _ = smaller.updated([*left, *more])
+    names = [shard.file_name for shard in larger.shards]
+    assert len(set(names)) == len(names) > len(smaller.shards)
