@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import tomli_w
 
 from builder.errors import RecipeError
+from builder.knobs import allowed, checked, choice, choices, knob, shown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,18 +27,11 @@ else:
 Range = tuple[float, float]
 
 IMAGE_FORMATS = ("jpeg", "png", "webp")
+BLENDS = ("srgb", "linear")
+LABELS = ("mask", "trimap", "foreground", "background")
 
 # The parser's own error is a ValueError, as is a number without end; a nesting without end is not.
 _NOT_TOML = (ValueError, RecursionError)
-
-
-def _knob(default: Any, low: float, high: float, text: str) -> Any:
-    """Declare a number, or a (low, high) range of numbers, that must lie in [low, high]."""
-    return dataclasses.field(default=default, metadata={"bounds": (low, high), "text": text})
-
-
-def _choice(default: str, choices: tuple[str, ...], text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"choices": choices, "text": text})
 
 
 @dataclass(frozen=True)
@@ -51,72 +44,125 @@ class Recipe:
 
     name: str = "classic"
 
-    per_human: int = _knob(4, 1, 100_000, "composites made from each human")
-    validation: float = _knob(
+    per_human: int = knob(4, 1, 100_000, "composites made from each human")
+    validation: float = knob(
         0.1, 0.0, 0.9, "share of the humans, and of the backgrounds, set apart for validation"
     )
-    near_duplicate_bits: int = _knob(
+    near_duplicate_bits: int = knob(
         20, 0, 64, "layers whose 256-bit perceptual hashes differ in at most so many share a split"
     )
 
-    min_side: int = _knob(64, 8, 8192, "layers with a shorter side are left out, px")
-    # Twice Pillow's own limit, over which it opens nothing at all.
-    max_pixels: int = _knob(80_000_000, 4096, 178_956_970, "larger layers are left out, px")
+    negatives: float = knob(0.0, 0.0, 0.9, "share of composites that show a background alone")
 
-    haze_alpha: int = _knob(32, 0, 128, "alpha under which a far pixel counts as haze, of 255")
-    haze_reach: float = _knob(
+    min_side: int = knob(64, 8, 8192, "layers with a shorter side are left out, px")
+    # Twice Pillow's own limit, over which it opens nothing at all.
+    max_pixels: int = knob(80_000_000, 4096, 178_956_970, "larger layers are left out, px")
+
+    haze_alpha: int = knob(32, 0, 128, "alpha under which a far pixel counts as haze, of 255")
+    haze_reach: float = knob(
         0.02, 0.0, 0.2, "how far haze may lie from the figure, share of the picture's longer side"
     )
-    speck_area: float = _knob(0.01, 0.0, 0.5, "smaller detached parts go, share of the largest one")
+    speck_area: float = knob(0.01, 0.0, 0.5, "smaller detached parts go, share of the largest one")
 
-    size: int = _knob(
+    decontamination: float = knob(
+        0.0, 0.0, 1.0, "share of the colour of nearly transparent pixels that the figure replaces"
+    )
+
+    size: int = knob(
         1024, 0, 16_384, "longer side of a composite, px; 0 keeps the background's own"
     )
-    max_upscale: float = _knob(1.25, 0.1, 4.0, "largest enlargement of a background or a human")
-    geometry_probability: float = _knob(
+    max_upscale: float = knob(1.25, 0.1, 4.0, "largest enlargement of a background or a human")
+    geometry_probability: float = knob(
         0.5, 0.0, 1.0, "chance of a drawn scale, shift and rotation; else fitted and centred"
     )
-    scale: Range = _knob((0.3, 1.5), 0.05, 4.0, "1 fits the human's picture to the frame")
-    shift_x: Range = _knob((-0.3, 0.3), -1.0, 1.0, "share of the frame's width, to the right")
-    shift_y: Range = _knob((0.0, 0.5), -1.0, 1.0, "share of the frame's height, down")
-    rotation: Range = _knob((-5.0, 5.0), -45.0, 45.0, "degrees, counter-clockwise")
-    flip_probability: float = _knob(0.5, 0.0, 1.0, "chance of a mirrored human")
-    min_visible: float = _knob(0.4, 0.0, 0.9, "share of a figure's area that stays in the frame")
-    min_coverage: float = _knob(0.02, 0.0, 0.5, "share of the frame that the mask covers")
+    scale: Range = knob((0.3, 1.5), 0.05, 4.0, "1 fits the human's picture to the frame")
+    shift_x: Range = knob((-0.3, 0.3), -1.0, 1.0, "share of the frame's width, to the right")
+    shift_y: Range = knob((0.0, 0.5), -1.0, 1.0, "share of the frame's height, down")
+    rotation: Range = knob((-5.0, 5.0), -45.0, 45.0, "degrees, counter-clockwise")
+    framing_probability: float = knob(
+        0.0, 0.0, 1.0, "chance of a framing as a photographer chooses it, before the three above"
+    )
+    close_up_share: float = knob(0.25, 0.0, 1.0, "share of those framings that are close-ups")
+    half_body_share: float = knob(
+        0.45, 0.0, 1.0, "share of the others that shows half of the body; the rest shows all"
+    )
+    flip_probability: float = knob(0.5, 0.0, 1.0, "chance of a mirrored human")
+    min_visible: float = knob(0.4, 0.0, 0.9, "share of a figure's area that stays in the frame")
+    min_coverage: float = knob(0.02, 0.0, 0.5, "share of the frame that the mask covers")
 
-    background_tone_probability: float = _knob(0.2, 0.0, 1.0, "darker, flatter background")
-    background_brightness: Range = _knob((-0.4, 0.0), -1.0, 1.0, "share of full scale, added")
-    background_contrast: Range = _knob((-0.4, 0.0), -1.0, 1.0, "share, added to a gain of 1")
-    background_shadow_probability: float = _knob(1.0, 0.0, 1.0, "polygon shadows on the floor")
-    background_shadow_polygons: Range = _knob((1, 5), 1, 20, "number of polygons")
-    background_shadow_height: float = _knob(0.3, 0.01, 1.0, "lower share of the frame they lie in")
+    background_tone_probability: float = knob(0.2, 0.0, 1.0, "darker, flatter background")
+    background_brightness: Range = knob((-0.4, 0.0), -1.0, 1.0, "share of full scale, added")
+    background_contrast: Range = knob((-0.4, 0.0), -1.0, 1.0, "share, added to a gain of 1")
+    background_shadow_probability: float = knob(1.0, 0.0, 1.0, "polygon shadows on the floor")
+    background_shadow_polygons: Range = knob((1, 5), 1, 20, "number of polygons")
+    background_shadow_height: float = knob(0.3, 0.01, 1.0, "lower share of the frame they lie in")
 
-    motion_blur_probability: float = _knob(0.05, 0.0, 1.0, "motion blur of the composite")
-    motion_blur_kernel: Range = _knob((3, 11), 3, 99, "length, px; rounded to an odd number")
-    noise_probability: float = _knob(0.2, 0.0, 1.0, "Gaussian noise on the composite")
-    noise_variance: Range = _knob((1.0, 10.0), 0.0, 10_000.0, "levels squared")
-    jitter_probability: float = _knob(0.5, 0.0, 1.0, "colour jitter of the composite")
-    jitter_brightness: Range = _knob((0.6, 1.0), 0.0, 4.0, "gain")
-    jitter_contrast: Range = _knob((0.6, 1.0), 0.0, 4.0, "gain around the mean luma")
-    jitter_saturation: Range = _knob((0.3, 1.0), 0.0, 4.0, "gain around the grey picture")
-    jitter_hue: Range = _knob((0.0, 0.1), -0.5, 0.5, "turns of the hue circle")
-    fog_probability: float = _knob(0.2, 0.0, 1.0, "fog over the composite")
-    fog: Range = _knob((0.05, 0.2), 0.0, 1.0, "share of white at the thickest")
-    shadow_probability: float = _knob(0.2, 0.0, 1.0, "polygon shadows over the composite")
-    shadow_polygons: Range = _knob((1, 2), 1, 20, "number of polygons")
-    shadow_darkness: float = _knob(0.5, 0.0, 1.0, "share of the light that a polygon takes")
-    tone_curve_probability: float = _knob(0.5, 0.0, 1.0, "random tone curve on the composite")
-    tone_curve: float = _knob(0.1, 0.0, 0.5, "standard deviation of its two control points")
+    motion_blur_probability: float = knob(0.05, 0.0, 1.0, "motion blur of the composite")
+    motion_blur_kernel: Range = knob((3, 11), 3, 99, "length, px; rounded to an odd number")
+    noise_probability: float = knob(0.2, 0.0, 1.0, "Gaussian noise on the composite")
+    noise_variance: Range = knob((1.0, 10.0), 0.0, 10_000.0, "levels squared")
+    jitter_probability: float = knob(0.5, 0.0, 1.0, "colour jitter of the composite")
+    jitter_brightness: Range = knob((0.6, 1.0), 0.0, 4.0, "gain")
+    jitter_contrast: Range = knob((0.6, 1.0), 0.0, 4.0, "gain around the mean luma")
+    jitter_saturation: Range = knob((0.3, 1.0), 0.0, 4.0, "gain around the grey picture")
+    jitter_hue: Range = knob((0.0, 0.1), -0.5, 0.5, "turns of the hue circle")
+    fog_probability: float = knob(0.2, 0.0, 1.0, "fog over the composite")
+    fog: Range = knob((0.05, 0.2), 0.0, 1.0, "share of white at the thickest")
+    shadow_probability: float = knob(0.2, 0.0, 1.0, "polygon shadows over the composite")
+    shadow_polygons: Range = knob((1, 2), 1, 20, "number of polygons")
+    shadow_darkness: float = knob(0.5, 0.0, 1.0, "share of the light that a polygon takes")
+    tone_curve_probability: float = knob(0.5, 0.0, 1.0, "random tone curve on the composite")
+    tone_curve: float = knob(0.1, 0.0, 0.5, "standard deviation of its two control points")
 
-    image_format: str = _choice("jpeg", IMAGE_FORMATS, "encoding of `image`; png is lossless")
-    jpeg_quality: int = _knob(95, 1, 100, "quality of jpeg and webp")
-    shard_megabytes: float = _knob(256.0, 0.1, 4096, "size that a shard should not pass, MB")
-    row_group_rows: int = _knob(16, 1, 10_000, "rows of a Parquet row group")
+    blend_light: str = choice("srgb", BLENDS, "what alpha mixes: sRGB values, or linear light")
+
+    defocus_probability: float = knob(0.0, 0.0, 1.0, "background out of focus")
+    defocus: Range = knob((0.001, 0.008), 0.0, 0.05, "radius, share of the longer side")
+    tone_match_probability: float = knob(0.0, 0.0, 1.0, "figure moved towards the light around it")
+    tone_match: Range = knob((0.2, 0.6), 0.0, 1.0, "share of the way")
+    detail_match_probability: float = knob(
+        0.0, 0.0, 1.0, "figure as soft and as noisy as the scene"
+    )
+    detail_match: Range = knob((0.4, 0.9), 0.0, 1.0, "share of the difference")
+    cast_shadow_probability: float = knob(0.0, 0.0, 1.0, "soft shadow of the whole figure")
+    cast_shadow: Range = knob((0.08, 0.35), 0.0, 1.0, "share of the light that it takes")
+    contact_shadow_probability: float = knob(0.0, 0.0, 1.0, "shadow under the feet")
+    contact_shadow: Range = knob((0.3, 0.7), 0.0, 1.0, "share of the light that it takes")
+    light_wrap_probability: float = knob(0.0, 0.0, 1.0, "light spilling over the figure's edge")
+    light_wrap: Range = knob((0.1, 0.5), 0.0, 1.0, "share of the background's light")
+
+    vignette_probability: float = knob(0.0, 0.0, 1.0, "darker corners")
+    vignette: Range = knob((0.05, 0.3), 0.0, 1.0, "share of the light lost in the corners")
+    lens_blur_probability: float = knob(0.0, 0.0, 1.0, "mild blur of the composite")
+    lens_blur: Range = knob((0.4, 1.1), 0.3, 20.0, "standard deviation, px")
+    exposure_probability: float = knob(0.0, 0.0, 1.0, "other exposure and white balance")
+    exposure: Range = knob((-0.7, 0.4), -4.0, 4.0, "stops")
+    warmth: Range = knob((-0.2, 0.25), -2.0, 2.0, "stops of red against blue")
+    tint: Range = knob((-0.05, 0.05), -1.0, 1.0, "stops of green, half of it")
+    saturation_probability: float = knob(0.0, 0.0, 1.0, "other saturation")
+    saturation: Range = knob((0.7, 1.2), 0.0, 4.0, "gain of the distance from grey")
+    greyscale_probability: float = knob(0.0, 0.0, 1.0, "no colour at all")
+    sensor_noise_probability: float = knob(0.0, 0.0, 1.0, "noise that grows with the light")
+    read_noise: Range = knob((0.3, 2.5), 0.0, 50.0, "standard deviation in the dark, levels")
+    shot_noise: Range = knob((0.0, 0.06), 0.0, 5.0, "variance for a level of light, levels")
+    noise_grain: Range = knob((1.0, 1.6), 1.0, 8.0, "size of a grain, px")
+    resampling_probability: float = knob(0.0, 0.0, 1.0, "composite shrunk and enlarged again")
+    resampling: Range = knob((0.5, 0.95), 0.1, 1.0, "share of its size")
+    compression_probability: float = knob(0.0, 0.0, 1.0, "JPEG artefacts")
+    compression_quality: Range = knob((45, 95), 1, 100, "quality of each generation")
+    compression_generations: Range = knob((1, 2), 1, 5, "how often")
+
+    labels: tuple[str, ...] = choices(("mask",), LABELS, "what each pair comes with")
+    trimap_radius: Range = knob((5, 25), 1, 200, "half the width of the unknown band, px")
+
+    image_format: str = choice("jpeg", IMAGE_FORMATS, "encoding of `image`; png is lossless")
+    jpeg_quality: int = knob(95, 1, 100, "quality of jpeg and webp")
+    shard_megabytes: float = knob(256.0, 0.1, 4096, "size that a shard should not pass, MB")
+    row_group_rows: int = knob(16, 1, 10_000, "rows of a Parquet row group")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            checked = _checked(field, getattr(self, field.name))
-            object.__setattr__(self, field.name, checked)
+            object.__setattr__(self, field.name, checked(field, getattr(self, field.name)))
         if 0 < self.size < 64:
             raise RecipeError(f"size = {self.size} is not allowed: 0, or 64 and more.")
 
@@ -150,7 +196,7 @@ class Recipe:
         lines = [f"name = {_toml_value(self.name)}"]
         for field in dataclasses.fields(self)[1:]:
             value = _toml_value(getattr(self, field.name))
-            lines += ["", f"# {field.metadata['text']} ({_allowed(field)})"]
+            lines += ["", f"# {field.metadata['text']} ({allowed(field)})"]
             lines += [f"{field.name} = {value}"]
         return "\n".join(lines) + "\n"
 
@@ -158,7 +204,7 @@ class Recipe:
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """Return a recipe by its name, or from a TOML file that overrides one.
 
-    A file may say `base = "plain"`; without it, it overrides `classic`.
+    A file may say `base = "plain"`; without it, it overrides `realistic`.
 
     Raises:
         RecipeError: no such recipe or file, not TOML, an unknown knob or a value out of range.
@@ -185,7 +231,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def _from_values(values: dict[str, Any], default_name: str) -> Recipe:
-    base = values.pop("base", CLASSIC.name)
+    base = values.pop("base", DEFAULT_RECIPE)
     if not isinstance(base, str) or base not in RECIPES:
         raise RecipeError(f"base = {base!r} is not a recipe. Valid: {', '.join(RECIPES)}.")
     return RECIPES[base].replace({"name": default_name, **values})
@@ -224,66 +270,8 @@ def _parse_value(text: str) -> Any:
             return text
         values = {}
     if list(values) != ["value"]:
-        raise RecipeError(f"{_shown(text)} is not a value. Examples: 512, 0.5, [0.3, 1.5], png.")
+        raise RecipeError(f"{shown(text)} is not a value. Examples: 512, 0.5, [0.3, 1.5], png.")
     return values["value"]
-
-
-def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
-    """Return `value` in the knob's own type, or raise `RecipeError` with what is allowed."""
-    problem = RecipeError(f"{field.name} = {_shown(value)} is not allowed: {_allowed(field)}.")
-    if "choices" in field.metadata:
-        if value not in field.metadata["choices"]:
-            raise problem
-        return value
-    if "bounds" not in field.metadata:
-        if not isinstance(value, str) or not value.isprintable() or not 0 < len(value) <= 100:
-            raise problem
-        return value
-    low, high = field.metadata["bounds"]
-    default: Any = field.default
-    is_range = isinstance(default, tuple)
-    if isinstance(value, (list, tuple)) is not is_range:
-        raise problem
-    numbers = list(value) if is_range else [value]
-    whole = isinstance(default[0] if is_range else default, int)
-    if not all(_is_number(number) and low <= number <= high for number in numbers):
-        raise problem
-    if whole and any(number != int(number) for number in numbers):
-        raise problem
-    if is_range and (len(numbers) != 2 or numbers[0] > numbers[1]):
-        raise problem
-    typed = [int(number) if whole else float(number) for number in numbers]
-    return tuple(typed) if is_range else typed[0]
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _shown(value: Any) -> str:
-    """Return the value as an error message shows it, on one line of bounded length."""
-    try:
-        text = repr(value)
-    except ValueError:
-        # Python refuses to write out a number of over 4300 digits.
-        return "a huge number"
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def _allowed(field: dataclasses.Field[Any]) -> str:
-    if "choices" in field.metadata:
-        return "one of " + ", ".join(field.metadata["choices"])
-    if "bounds" not in field.metadata:
-        return "a text of 1 to 100 printable characters"
-    low, high = field.metadata["bounds"]
-    default: Any = field.default
-    if isinstance(default, tuple):
-        kind = "whole numbers" if isinstance(default[0], int) else "numbers"
-        return f"two {kind} [low, high] within {low:,.10g} to {high:,.10g}"
-    kind = "a whole number" if isinstance(default, int) else "a number"
-    return f"{kind} from {low:,.10g} to {high:,.10g}"
 
 
 def _unknown_knob(name: str, known: list[str]) -> str:
@@ -300,7 +288,7 @@ def _toml_value(value: Any) -> str:
 
 def _probabilities(value: float) -> dict[str, float]:
     """Return a setting for the chance of every photometric operation."""
-    geometric = ("geometry_probability", "flip_probability")
+    geometric = ("geometry_probability", "framing_probability", "flip_probability")
     names = [field.name for field in dataclasses.fields(Recipe)]
     return {n: value for n in names if n.endswith("_probability") and n not in geometric}
 
@@ -311,4 +299,29 @@ CLASSIC = Recipe()
 PLAIN = CLASSIC.replace({"name": "plain", **_probabilities(0.0)})
 """Geometry and blend only."""
 
-RECIPES = {recipe.name: recipe for recipe in (CLASSIC, PLAIN)}
+REALISTIC = PLAIN.replace(
+    {
+        "name": "realistic",
+        "decontamination": 0.8,
+        "framing_probability": 1.0,
+        "defocus_probability": 0.5,
+        "tone_match_probability": 0.9,
+        "detail_match_probability": 0.9,
+        "cast_shadow_probability": 0.7,
+        "contact_shadow_probability": 0.9,
+        "light_wrap_probability": 0.3,
+        "vignette_probability": 0.3,
+        "lens_blur_probability": 0.4,
+        "exposure_probability": 0.7,
+        "saturation_probability": 0.5,
+        "greyscale_probability": 0.02,
+        "tone_curve_probability": 0.4,
+        "sensor_noise_probability": 0.4,
+        "resampling_probability": 0.2,
+        "compression_probability": 0.5,
+    }
+)
+"""Light, shadows and camera, so that models learn what a figure is and not what a paste is."""
+
+DEFAULT_RECIPE = REALISTIC.name
+RECIPES = {recipe.name: recipe for recipe in (REALISTIC, CLASSIC, PLAIN)}

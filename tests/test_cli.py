@@ -39,7 +39,7 @@ def test_a_changed_recipe_is_printed_as_changed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--recipe", "clasic"), "Valid: classic, plain"),
+        (("--recipe", "clasic"), "Valid: realistic, classic, plain"),
         (("--recipe", "missing.toml"), "missing.toml: cannot be read"),
         (("--set", "sise=3"), "Did you mean 'size'?"),
         (("--set", "row_group_rows=0"), "a whole number from 1 to 10,000"),

@@ -18,7 +18,7 @@ from tests.figures import draw
 from tests.kit import Pixels, scenery
 
 FOLDER = Path(__file__).with_name("golden")
-CASES = [("plain", 0), ("classic", 1), ("classic", 2)]
+CASES = [("plain", 0), ("classic", 1), ("classic", 2), ("realistic", 3), ("realistic", 4)]
 
 
 def made(recipe_name: str, number: int) -> Composite:

@@ -14,8 +14,13 @@ from builder.compose.photometric import alter_background, alter_composite, motio
 from builder.recipe import CLASSIC, PLAIN, Recipe
 from tests.kit import Pixels, scenery
 
-ON_BACKGROUND = ("background_tone", "background_shadow")
-ON_COMPOSITE = ("motion_blur", "noise", "jitter", "fog", "shadow", "tone_curve")
+ON_BACKGROUND = ("background_tone", "background_shadow", "defocus")
+OF_THE_CAMERA = (
+    *("vignette", "lens_blur", "exposure", "saturation", "greyscale"),
+    *("sensor_noise", "resampling", "compression"),
+)
+ON_COMPOSITE = ("motion_blur", "noise", "jitter", "fog", "shadow", "tone_curve", *OF_THE_CAMERA)
+ON_FIGURE = ("tone_match", "detail_match", "cast_shadow", "contact_shadow", "light_wrap")
 
 
 def only(operation: str, **knobs: Any) -> Recipe:
@@ -34,7 +39,7 @@ def test_every_operation_has_its_knob() -> None:
         for field in dataclasses.fields(Recipe)
         if field.name.endswith("_probability")
     }
-    assert names - {"geometry", "flip"} == {*ON_BACKGROUND, *ON_COMPOSITE}
+    assert names - {"geometry", "framing", "flip"} == {*ON_BACKGROUND, *ON_COMPOSITE, *ON_FIGURE}
 
 
 @given(st.integers(0, 2**32), st.sampled_from((*ON_BACKGROUND, *ON_COMPOSITE)))
@@ -134,3 +139,46 @@ def test_a_tone_curve_keeps_the_order_of_levels() -> None:
         curve = after[0, :, 0].astype(int)
         assert (curve[0], curve[-1]) == (0, 255)
         assert (np.diff(curve) >= 0).all()
+
+
+@given(st.integers(0, 2**32), st.sampled_from(("lens_blur", "resampling", "compression")))
+def test_what_a_camera_softens_moves_no_edge(seed: int, operation: str) -> None:
+    step = np.zeros((64, 64), np.uint8)
+    step[:, 32:] = 240
+    after, _ = altered(operation, np.dstack([step] * 3), seed)
+    profile = after[..., 0].astype(float).mean(axis=0)
+    # Where it passes through the middle: between two pixels, as before.
+    crossing = np.interp(120, profile[28:37], np.arange(28, 37))
+    assert abs(crossing - 31.5) < 0.3
+
+
+@given(st.integers(0, 2**32), st.integers(10, 240))
+def test_sensor_noise_grows_with_the_light_and_adds_none(seed: int, level: int) -> None:
+    flat = np.full((120, 120, 3), level, np.uint8)
+    fixed = {"read_noise": [1.5, 1.5], "shot_noise": [0.05, 0.05], "noise_grain": [1.0, 1.0]}
+    after, _ = altered("sensor_noise", flat, seed, **fixed)
+    expected = np.sqrt(1.5**2 + 0.05 * level + 1 / 12)
+    assert abs(after.astype(float).std() / expected - 1) < 0.08
+    assert abs(after.astype(float).mean() - level) < 0.15
+
+
+def test_a_stop_doubles_the_light() -> None:
+    grey = np.full((8, 8, 3), 100, np.uint8)
+    fixed = {"exposure": [1.0, 1.0], "warmth": [0.0, 0.0], "tint": [0.0, 0.0]}
+    after, _ = altered("exposure", grey, 0, **fixed)
+    light = np.array([((v / 255 + 0.055) / 1.055) ** 2.4 for v in (100, int(after[0, 0, 0]))])
+    assert abs(light[1] / light[0] - 2) < 0.02
+
+
+def test_warmth_is_red_against_blue() -> None:
+    grey = np.full((8, 8, 3), 120, np.uint8)
+    fixed = {"exposure": [0.0, 0.0], "warmth": [0.5, 0.5], "tint": [0.0, 0.0]}
+    red, green, blue = altered("exposure", grey, 0, **fixed)[0][0, 0].tolist()
+    assert red > green == 120 > blue
+
+
+def test_corners_are_darker_and_the_middle_is_not() -> None:
+    white = np.full((90, 120, 3), 250, np.uint8)
+    after, _ = altered("vignette", white, 0, vignette=[0.3, 0.3])
+    assert after[45, 60].min() >= 248
+    assert np.abs(after[[0, 0, -1, -1], [0, -1, 0, -1]].astype(float) / 250 - 0.7).max() < 0.03

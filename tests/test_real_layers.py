@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from builder.compose.figure import find_cuts
-from builder.layers import decode_human
+from builder.compose import compose, composite_rng, prepare_figure
+from builder.compose.figure import Figure, find_cuts
+from builder.layers import decode_background, decode_human
 from builder.matte import clean_matte
-from builder.recipe import CLASSIC
+from builder.recipe import CLASSIC, REALISTIC
 from tests.building import build, rows
 
 LAYERS = Path(__file__).parents[2] / "shared" / "layers"
@@ -90,3 +91,69 @@ def assert_no_cut_inside(mask: Any, provenance: dict[str, Any]) -> None:
 
 def decoded(data: bytes) -> Any:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+PAIRS = 504
+CAMERA_OFF = {
+    f"{name}_probability": 0.0
+    for name in (
+        *("vignette", "lens_blur", "exposure", "saturation", "greyscale", "tone_curve"),
+        *("sensor_noise", "resampling", "compression", "detail_match", "tone_match"),
+        *("cast_shadow", "contact_shadow", "light_wrap"),
+    )
+}
+
+
+def layers(role: str) -> list[Path]:
+    return sorted(path for path in (LAYERS / role).iterdir() if path.suffix in (".png", ".jpg"))
+
+
+@pytest.mark.slow
+def test_five_hundred_realistic_composites_have_no_cut_and_enough_of_a_figure() -> None:
+    backgrounds = [decode_background(path.read_bytes(), 10**8) for path in layers("backgrounds")]
+    humans = layers("humans")
+    for human in humans:
+        rgba = decode_human(human.read_bytes(), 10**8)
+        figure = prepare_figure(rgba, REALISTIC)
+        for k in range(PAIRS // len(humans)):
+            rng = composite_rng(0, human.name, k)
+            made = compose(figure, backgrounds[k % len(backgrounds)], REALISTIC, rng)
+            values = {"human_name": human.name, "geometry": made.provenance["geometry"]}
+            assert_no_cut_inside(made.mask, values)
+            assert made.mask.mean() >= 255 * 0.02
+            shown = made.mask.sum() / 255 / values["geometry"]["scale"] ** 2
+            assert shown >= 0.4 * 0.99 * clean_matte(rgba[..., 3], REALISTIC).sum() / 255
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (0, 255, 0)])
+def test_edges_over_a_flat_background_have_no_fringe(colour: tuple[int, int, int]) -> None:
+    """Colour errors where alpha is partial, against exact colours under the same alpha."""
+    recipe = REALISTIC.replace({"size": 600, **CAMERA_OFF, "defocus_probability": 0.0})
+    flat = np.full((600, 800, 3), colour, np.uint8)
+    errors = []
+    for path in layers("humans"):
+        figure = prepare_figure(decode_human(path.read_bytes(), 10**8), recipe)
+        for k in range(3):
+            made = compose(figure, flat, recipe, composite_rng(0, path.name, k))
+            colours, sampled = exact_colours(figure, made.provenance["geometry"])
+            alpha = made.mask[..., None] / 255
+            band = (made.mask > 0) & (made.mask < 255) & (sampled > 0.004)
+            exact = alpha * colours + (1 - alpha) * colour
+            errors.append(np.abs(made.image[band] - exact[band]).mean())
+    # Most of it is texture, which no two ways of sampling give alike.
+    assert np.mean(errors) <= 2
+
+
+def exact_colours(figure: Figure, geometry: dict[str, Any]) -> tuple[Any, Any]:
+    """Return straight colours and alpha, 0 to 1, from 4 x 4 points a pixel, in floating point."""
+    figure = figure.mirrored() if geometry["flip"] else figure
+    width, height = geometry["frame"]
+    matrix = np.array(geometry["matrix"])
+    matrix[:, 2] += matrix[:, :2] @ figure.box[:2]
+    fine = np.column_stack([4 * matrix[:, :2], 4 * matrix[:, 2]])
+    fine[:, 2] += fine[:, :2] @ (0.5, 0.5) - 0.5
+    premultiplied = figure.pixels.astype(np.float32)
+    large = cv2.warpAffine(premultiplied, fine, (4 * width, 4 * height), flags=cv2.INTER_LINEAR)
+    small = cv2.resize(large, (width, height), interpolation=cv2.INTER_AREA).astype(np.float64)
+    alpha = small[..., 3] / 255
+    return small[..., :3] / np.maximum(alpha[..., None], 1e-6), alpha

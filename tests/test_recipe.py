@@ -14,6 +14,7 @@ from builder.errors import RecipeError
 from builder.recipe import (
     CLASSIC,
     PLAIN,
+    REALISTIC,
     RECIPES,
     Recipe,
     load_recipe,
@@ -129,10 +130,10 @@ def test_an_unknown_knob_is_refused_with_the_nearest_and_all_valid_names() -> No
     assert all(name in str(caught.value) for name in FIELDS)
 
 
-def test_a_file_overrides_classic_or_the_recipe_it_names(tmp_path: Path) -> None:
+def test_a_file_overrides_the_default_or_the_recipe_it_names(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("size = 512\nscale = [0.5, 1]\n")
-    assert load_recipe(path) == CLASSIC.replace({"name": "mine", "size": 512, "scale": [0.5, 1]})
+    assert load_recipe(path) == REALISTIC.replace({"name": "mine", "size": 512, "scale": [0.5, 1]})
     path.write_text('base = "plain"\nname = "small plain"\nsize = 512\n')
     assert load_recipe(str(path)) == PLAIN.replace({"name": "small plain", "size": 512})
 
@@ -154,7 +155,7 @@ def test_a_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
         (b"colour = 1", "No knob is named 'colour'"),
         (b"size = 7", "size = 7 is not allowed"),
         (b"[scale]\nlow = 1", "scale = {'low': 1} is not allowed"),
-        (b'base = "fancy"', "base = 'fancy' is not a recipe. Valid: classic, plain"),
+        (b'base = "fancy"', "base = 'fancy' is not a recipe. Valid: realistic, classic, plain"),
         (b"base = ['plain']", "is not a recipe"),
     ],
 )
@@ -168,7 +169,7 @@ def test_a_bad_file_is_refused_by_its_name(tmp_path: Path, text: bytes, said: st
 
 
 def test_what_is_no_recipe_is_refused_with_the_valid_names(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"No recipe is named 'fancy'. Valid: classic, plain"):
+    with pytest.raises(RecipeError, match=r"named 'fancy'\. Valid: realistic, classic, plain"):
         load_recipe("fancy")
     with pytest.raises(RecipeError, match=r"none\.toml: cannot be read \(No such file"):
         load_recipe(tmp_path / "none.toml")

@@ -10,6 +10,9 @@ import numpy as np
 
 from builder.compose.blend import Pixels, blend, resize_background, warp
 from builder.compose.figure import Figure, prepare_figure
+from builder.compose.labels import straight_foreground, trimap
+from builder.compose.light import Stage, light
+from builder.compose.operations import draw_count
 from builder.compose.photometric import alter_background, alter_composite
 from builder.compose.placement import Placement, place
 from builder.recipe import Recipe
@@ -24,11 +27,16 @@ class Composite:
     Attributes:
         image: uint8 (H, W, 3), sRGB.
         mask: uint8 (H, W), the alpha matte of what is visible of the human, 0 to 255.
+        labels: those besides the mask that the recipe asks for, by name. `trimap`: uint8 (H, W);
+            see `builder.compose.labels`. `foreground` F and `background` B: uint8 (H, W, 3), sRGB,
+            with which alpha * F + (1 - alpha) * B is the composite before `operations` changed it,
+            within 2 levels, unless light was blended linearly. F is black where alpha is 0.
         provenance: JSON-ready values from which the pair can be understood and redone.
     """
 
     image: Pixels
     mask: Pixels
+    labels: dict[str, Pixels]
     provenance: dict[str, Any]
 
 
@@ -41,32 +49,68 @@ def composite_rng(seed: int, human: str, k: int) -> np.random.Generator:
 def compose(
     figure: Figure, background: Pixels, recipe: Recipe, rng: np.random.Generator
 ) -> Composite:
-    """Place, blend and alter.
+    """Place, light, blend and alter.
 
     Args:
         figure: from `prepare_figure`.
         background: uint8 (H, W, 3), RGB; left as it is.
-        recipe: the placement and photometric knobs matter.
+        recipe: the placement, light and photometric knobs matter.
         rng: from `composite_rng`.
 
     Raises:
         LayerError: the figure cannot be placed on this background as the recipe asks.
     """
     placement_rng, background_rng, composite_rng_ = rng.spawn(3)
+    # Spawned later, so that recipes without these draw what they always drew.
+    light_rng, label_rng = rng.spawn(2)
     size = (background.shape[1], background.shape[0])
     figure, placement = place(figure, size, recipe, placement_rng)
     canvas = resize_background(background, placement)
     canvas, on_background = alter_background(canvas, recipe, background_rng)
     warped, position = warp(figure, placement)
-    mask = blend(canvas, warped, position)
-    image, on_composite = alter_composite(canvas, recipe, composite_rng_)
+    stage = Stage(canvas, warped, position, _stands(figure, position, warped, canvas))
+    shown = label_rng.random() >= recipe.negatives
+    stage, on_figure = light(stage, recipe, light_rng) if shown else (_without_figure(stage), [])
+    image = stage.canvas.copy()
+    mask = blend(image, stage.figure, stage.position, linear=recipe.blend_light == "linear")
+    labels, on_labels = _labels(stage, mask, recipe, label_rng)
+    image, on_composite = alter_composite(image, recipe, composite_rng_)
     provenance = {
-        "geometry": _geometry(placement, position, warped),
+        "geometry": _geometry(placement, position, warped) if shown else None,
         "background_operations": on_background,
+        "light": on_figure,
         "operations": on_composite,
+        **on_labels,
         "coverage": round(float(mask.mean(dtype=np.float64)) / 255, 4),
     }
-    return Composite(image, mask, provenance)
+    return Composite(image, mask, labels, provenance)
+
+
+def _without_figure(stage: Stage) -> Stage:
+    return Stage(stage.canvas, np.zeros((0, 0, 4), np.uint8), (0, 0), stands=False)
+
+
+def _labels(
+    stage: Stage, mask: Pixels, recipe: Recipe, rng: np.random.Generator
+) -> tuple[dict[str, Pixels], dict[str, Any]]:
+    """Return the labels that the recipe asks for, and what the provenance says of them."""
+    labels: dict[str, Pixels] = {}
+    values: dict[str, Any] = {}
+    if "trimap" in recipe.labels:
+        values["trimap_radius"] = draw_count(recipe.trimap_radius, rng)
+        labels["trimap"] = trimap(mask, values["trimap_radius"])
+    if "foreground" in recipe.labels:
+        frame = (mask.shape[1], mask.shape[0])
+        labels["foreground"] = straight_foreground(stage.figure, stage.position, frame)
+    if "background" in recipe.labels:
+        labels["background"] = stage.canvas
+    return labels, values
+
+
+def _stands(figure: Figure, position: tuple[int, int], warped: Pixels, canvas: Pixels) -> bool:
+    """Tell whether the figure's own lower end is in the frame: then it stands, or sits, on it."""
+    ends_above = position[1] + warped.shape[0] < canvas.shape[0]
+    return "bottom" not in figure.cuts and ends_above
 
 
 def _geometry(placement: Placement, position: tuple[int, int], warped: Pixels) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from builder.compose.camera import linear_of, srgb_of
 from builder.compose.figure import Figure
 from builder.compose.placement import Matrix, Placement
 
@@ -81,13 +82,19 @@ def _shrink(figure: Figure, placement: Placement) -> tuple[Pixels, Matrix]:
     return pixels, np.column_stack([linear * per_pixel, linear @ origin + shift])
 
 
-def blend(background: Pixels, figure: Pixels, position: tuple[int, int]) -> Pixels:
-    """Lay a premultiplied figure over a background, in place, in 8-bit sRGB.
+def blend(
+    background: Pixels, figure: Pixels, position: tuple[int, int], *, linear: bool = False
+) -> Pixels:
+    """Lay a premultiplied figure over a background, in place.
+
+    Mixes 8-bit sRGB values, as alpha mattes of pictures are mostly defined; or linear light, as a
+    lens mixes what lies on one pixel. The two differ where alpha is partial alone.
 
     Args:
         background: uint8 (H, W, 3), RGB; changed.
         figure: uint8 (h, w, 4), premultiplied RGBA, wholly inside.
         position: (left, top) of the figure.
+        linear: whether to mix linear light.
 
     Returns:
         uint8 (H, W): the mask, 255 where only the figure is visible.
@@ -100,7 +107,19 @@ def blend(background: Pixels, figure: Pixels, position: tuple[int, int]) -> Pixe
     alpha = np.asarray(cv2.extractChannel(figure, 3), dtype=np.uint8)
     mask[top : top + height, left : left + width] = alpha
     region = background[top : top + height, left : left + width]
+    mixed = _mixed_light(region, figure, alpha) if linear else None
     covered = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
     behind = cv2.multiply(region, covered, scale=1 / 255)
     region[:] = cv2.add(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB), behind)
+    if mixed is not None:
+        region[(alpha > 0) & (alpha < 255)] = mixed
     return mask
+
+
+def _mixed_light(region: Pixels, figure: Pixels, alpha: Pixels) -> Pixels:
+    """Return uint8 (n, 3): the pixels of partial alpha, mixed in linear light."""
+    partial = (alpha > 0) & (alpha < 255)
+    share = alpha[partial][:, None] / 255
+    own = np.minimum(figure[partial][:, :3] / share, 255)
+    light = share * linear_of(own) + (1 - share) * linear_of(region[partial])
+    return np.rint(srgb_of(light)).astype(np.uint8)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from builder.compose.edges import decontaminate
 from builder.matte import Matte, bounding_box, clean_matte
 from builder.recipe import Recipe
 
@@ -78,16 +79,17 @@ def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
 
     Args:
         rgba: uint8 (H, W, 4), straight alpha, with at least one half opaque pixel.
-        recipe: the haze and speck knobs matter.
+        recipe: the haze and speck knobs, and `decontamination`, matter.
     """
     height, width = rgba.shape[:2]
     alpha = clean_matte(rgba[..., 3], recipe)
     left, top, right, bottom = box = bounding_box(alpha)
     cropped = rgba[top:bottom, left:right].copy()
     cropped[..., 3] = alpha[top:bottom, left:right]
+    premultiplied = np.asarray(cv2.cvtColor(cropped, cv2.COLOR_RGBA2mRGBA), dtype=np.uint8)
     points, weights = _sample_points(cropped[..., 3], left, top)
     return Figure(
-        pixels=cv2.cvtColor(cropped, cv2.COLOR_RGBA2mRGBA),
+        pixels=decontaminate(premultiplied, recipe.decontamination),
         box=box,
         width=width,
         height=height,

@@ -1,28 +1,33 @@
 """Photometric operations: they change colours, never the mask, and move no edge.
 
 Each operation draws its values from `rng` and returns the picture with what it drew, for the
-provenance. The set is that of the data set's original script, which used Albumentations; each
-docstring names what it follows.
+provenance. Those here are of the data set's original script, which used Albumentations; each
+docstring names what it follows. Those of `builder.compose.camera` come after them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from builder.recipe import Range, Recipe
+from builder.compose.camera import CAMERA_OPERATIONS, defocus
+from builder.compose.operations import (
+    LUMA,
+    Operation,
+    Pixels,
+    Values,
+    apply_operations,
+    as_pixels,
+    draw,
+    draw_count,
+    lookup,
+)
+from builder.recipe import Recipe
 
-Pixels = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
-Values = dict[str, Any]
-Operation = Callable[[Pixels, Recipe, np.random.Generator], tuple[Pixels, Values]]
-
-_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def alter_background(
@@ -32,58 +37,44 @@ def alter_background(
 
     Args:
         pixels: uint8 (H, W, 3), RGB.
-        recipe: the `background_*` knobs.
+        recipe: the `background_*` and `defocus*` knobs.
         rng: drawn from the same number of times whichever operations apply.
 
     Returns:
         uint8 (H, W, 3), and the operations applied, with their values.
     """
-    return _apply(_BACKGROUND_OPERATIONS, pixels, recipe, rng)
+    return apply_operations(_BACKGROUND_OPERATIONS, pixels, recipe, rng)
 
 
 def alter_composite(
     pixels: Pixels, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Pixels, list[Values]]:
     """Apply the operations on the whole composite, after the blend; otherwise as above."""
-    return _apply(_COMPOSITE_OPERATIONS, pixels, recipe, rng)
-
-
-def _apply(
-    operations: dict[str, Operation], pixels: Pixels, recipe: Recipe, rng: np.random.Generator
-) -> tuple[Pixels, list[Values]]:
-    applied = []
-    # A generator for each operation: switching one off leaves the values of the others alone.
-    for (name, operation), own_rng in zip(
-        operations.items(), rng.spawn(len(operations)), strict=True
-    ):
-        if own_rng.random() < getattr(recipe, f"{name}_probability"):
-            pixels, values = operation(pixels, recipe, own_rng)
-            applied.append({"operation": name, **values})
-    return pixels, applied
+    return apply_operations(_COMPOSITE_OPERATIONS, pixels, recipe, rng)
 
 
 def background_tone(
     pixels: Pixels, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Pixels, Values]:
     """Change brightness and contrast, as Albumentations' RandomBrightnessContrast."""
-    brightness = _draw(recipe.background_brightness, rng)
-    contrast = _draw(recipe.background_contrast, rng)
+    brightness = draw(recipe.background_brightness, rng)
+    contrast = draw(recipe.background_contrast, rng)
     table = np.arange(256) * (1 + contrast) + 255 * brightness
-    return _lookup(pixels, table), {"brightness": brightness, "contrast": contrast}
+    return lookup(pixels, table), {"brightness": brightness, "contrast": contrast}
 
 
 def background_shadow(
     pixels: Pixels, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Pixels, Values]:
     """Darken polygons in the lower part of the frame; see `shadow`."""
-    count = _draw_count(recipe.background_shadow_polygons, rng)
+    count = draw_count(recipe.background_shadow_polygons, rng)
     top = 1 - recipe.background_shadow_height
     return _darken_polygons(pixels, count, top, recipe.shadow_darkness, rng)
 
 
 def shadow(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
     """Darken polygons in the lower half, as Albumentations' RandomShadow: five corners each."""
-    count = _draw_count(recipe.shadow_polygons, rng)
+    count = draw_count(recipe.shadow_polygons, rng)
     return _darken_polygons(pixels, count, 0.5, recipe.shadow_darkness, rng)
 
 
@@ -92,7 +83,7 @@ def motion_blur(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tup
 
     An asymmetric kernel would shift the edges of the picture against those of the mask.
     """
-    length = _draw_count(recipe.motion_blur_kernel, rng) // 2 * 2 + 1
+    length = draw_count(recipe.motion_blur_kernel, rng) // 2 * 2 + 1
     angle = float(rng.uniform(0, math.pi))
     reach = length // 2
     end = (round(reach * math.cos(angle)), round(reach * math.sin(angle)))
@@ -101,15 +92,15 @@ def motion_blur(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tup
     symmetric = np.maximum(line, line[::-1, ::-1]).astype(np.float32)
     kernel = symmetric / symmetric.sum()
     blurred = cv2.filter2D(pixels, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
-    return _pixels(blurred), {"kernel": length, "degrees": round(math.degrees(angle), 1)}
+    return as_pixels(blurred), {"kernel": length, "degrees": round(math.degrees(angle), 1)}
 
 
 def noise(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
     """Add independent Gaussian noise to every channel, as Albumentations' GaussNoise."""
-    variance = _draw(recipe.noise_variance, rng)
+    variance = draw(recipe.noise_variance, rng)
     grain = rng.standard_normal(pixels.shape, dtype=np.float32)
     noisy = cv2.add(pixels, grain * np.float32(math.sqrt(variance)), dtype=cv2.CV_8U)
-    return _pixels(noisy), {"variance": variance}
+    return as_pixels(noisy), {"variance": variance}
 
 
 def jitter(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -118,18 +109,18 @@ def jitter(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pi
     All four are linear in RGB here, hue by the luma-preserving rotation of the W3C's Filter
     Effects Module (hueRotate), so that one matrix does them at once.
     """
-    brightness = _draw(recipe.jitter_brightness, rng)
-    contrast = _draw(recipe.jitter_contrast, rng)
-    saturation = _draw(recipe.jitter_saturation, rng)
-    hue = _draw(recipe.jitter_hue, rng)
-    mean_luma = float(np.dot(cv2.mean(pixels)[:3], _LUMA)) * brightness
-    grey = np.tile(_LUMA, (3, 1))
+    brightness = draw(recipe.jitter_brightness, rng)
+    contrast = draw(recipe.jitter_contrast, rng)
+    saturation = draw(recipe.jitter_saturation, rng)
+    hue = draw(recipe.jitter_hue, rng)
+    mean_luma = float(np.dot(cv2.mean(pixels)[:3], LUMA)) * brightness
+    grey = np.tile(LUMA, (3, 1))
     saturate = saturation * np.eye(3) + (1 - saturation) * grey
     linear = contrast * brightness * _hue_rotation(hue) @ saturate
     offset = np.full((3, 1), (1 - contrast) * mean_luma)
     altered = cv2.transform(pixels, np.hstack([linear, offset]).astype(np.float32))
     values = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
-    return _pixels(altered), values
+    return as_pixels(altered), values
 
 
 def fog(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -137,13 +128,13 @@ def fog(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixel
 
     After Albumentations' RandomFog, with a smooth random field instead of its blurred discs.
     """
-    thickness = _draw(recipe.fog, rng)
+    thickness = draw(recipe.fog, rng)
     height, width = pixels.shape[:2]
     coarse = rng.uniform(0.5, 1.0, (4, 4)).astype(np.float32) * np.float32(255 * thickness)
     density = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     three = cv2.cvtColor(np.rint(density).astype(np.uint8), cv2.COLOR_GRAY2RGB)
     white = cv2.multiply(cv2.bitwise_not(pixels), three, scale=1 / 255)
-    return _pixels(cv2.add(pixels, white)), {"thickness": thickness}
+    return as_pixels(cv2.add(pixels, white)), {"thickness": thickness}
 
 
 def tone_curve(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -156,12 +147,13 @@ def tone_curve(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tupl
     high = float(np.clip(rng.normal(0.75, recipe.tone_curve), 0, 1))
     t = np.linspace(0, 1, 256)
     table = 255 * (3 * (1 - t) ** 2 * t * low + 3 * (1 - t) * t**2 * high + t**3)
-    return _lookup(pixels, table), {"low": round(low, 4), "high": round(high, 4)}
+    return lookup(pixels, table), {"low": round(low, 4), "high": round(high, 4)}
 
 
 _BACKGROUND_OPERATIONS: dict[str, Operation] = {
     "background_tone": background_tone,
     "background_shadow": background_shadow,
+    "defocus": defocus,
 }
 _COMPOSITE_OPERATIONS: dict[str, Operation] = {
     "motion_blur": motion_blur,
@@ -170,20 +162,8 @@ _COMPOSITE_OPERATIONS: dict[str, Operation] = {
     "fog": fog,
     "shadow": shadow,
     "tone_curve": tone_curve,
+    **CAMERA_OPERATIONS,
 }
-
-
-def _draw(values: Range, rng: np.random.Generator) -> float:
-    """Draw uniformly; rounded to what the provenance states, so that it states the truth."""
-    return round(float(rng.uniform(*values)), 4)
-
-
-def _draw_count(values: Range, rng: np.random.Generator) -> int:
-    return int(rng.integers(int(values[0]), int(values[1]) + 1))
-
-
-def _lookup(pixels: Pixels, table: npt.NDArray[np.floating[Any]]) -> Pixels:
-    return _pixels(cv2.LUT(pixels, np.rint(np.clip(table, 0, 255)).astype(np.uint8)))
 
 
 def _darken_polygons(
@@ -194,9 +174,9 @@ def _darken_polygons(
     shaded = np.zeros((height, width), dtype=np.uint8)
     for polygon in np.rint(corners * (width, height)).astype(np.int32):
         cv2.fillPoly(shaded, [polygon], 255)
-    dark = _lookup(pixels, np.arange(256) * (1 - darkness))
+    dark = lookup(pixels, np.arange(256) * (1 - darkness))
     values = {"polygons": np.round(corners, 3).tolist(), "darkness": darkness}
-    return _pixels(cv2.copyTo(dark, shaded, pixels.copy())), values
+    return as_pixels(cv2.copyTo(dark, shaded, pixels.copy())), values
 
 
 def _hue_rotation(turns: float) -> Matrix:
@@ -205,7 +185,3 @@ def _hue_rotation(turns: float) -> Matrix:
     turn = np.array([[-0.213, -0.715, 0.928], [0.143, 0.140, -0.283], [-0.787, 0.715, 0.072]])
     rotation: Matrix = grey + cos * (np.eye(3) - grey) + sin * turn
     return rotation
-
-
-def _pixels(array: Any) -> Pixels:
-    return np.asarray(array, dtype=np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from builder.errors import LayerError
 from builder.recipe import Recipe
 
 Matrix = npt.NDArray[np.float64]
+Shot = Literal["close-up", "half", "full"]
+_SHOTS: tuple[Shot, ...] = ("close-up", "half", "full")
 
 # Interpolation softens the last pixel of a cut; this far outside of the frame nothing shows.
 _MARGIN = 1.5
@@ -26,6 +29,15 @@ _TURNING_ROOM = 0.92
 # quite unlike the background's, shares of the way from the background's aspect to the figure's.
 _UPRIGHT_SCALES = (1.0, 0.7, 0.5, 0.35)
 _ASPECT_STEPS = (0.25, 0.5, 0.75, 1.0)
+# Shares of the frame: how tall a whole figure is and where its feet are, room over a head, distance
+# from the middle; and the share of a figure's height that the frame shows.
+_FULL_HEIGHT = (0.45, 0.92)
+_FEET = (0.86, 0.98)
+_HEADROOM = (0.03, 0.16)
+_ASIDE = {"full": (-0.3, 0.3), "half": (-0.2, 0.2), "close-up": (-0.12, 0.12)}
+_SHOWN = {"half": (0.55, 0.75), "close-up": (0.36, 0.55)}
+# Of a figure that its picture cut off already: there is less of it below the head.
+_SHOWN_OF_CUT = {"half": (0.92, 1.0), "close-up": (0.8, 0.95)}
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ def place(
     """
     flip = bool(rng.random() < recipe.flip_probability)
     figure = figure.mirrored() if flip else figure
-    for pose, aspect_step in _poses(recipe, rng):
+    for pose, aspect_step in _poses(figure, background_size, recipe, rng):
         crop = _crop(background_size, figure, aspect_step)
         frame = _frame(crop, figure, recipe)
         matrix = _fit(figure, frame, pose, recipe)
@@ -104,8 +116,17 @@ def visible_share(figure: Figure, frame: tuple[int, int], matrix: Matrix) -> flo
     return float(figure.weights[inside].sum() / figure.area)
 
 
-def _poses(recipe: Recipe, rng: np.random.Generator) -> Iterator[tuple[_Pose, float]]:
+def _poses(
+    figure: Figure, background_size: tuple[int, int], recipe: Recipe, rng: np.random.Generator
+) -> Iterator[tuple[_Pose, float]]:
     """Yield drawn poses, then upright ones in frames ever closer to the figure's own aspect."""
+    if recipe.framing_probability and rng.random() < recipe.framing_probability:
+        frame = _frame(_crop(background_size, figure, 0.0), figure, recipe)
+        shot = _drawn_shot(recipe, rng)
+        # What does not fit closely, for its shape or for want of pixels, does from further away.
+        for wider in _SHOTS[_SHOTS.index(shot) :]:
+            for _ in range(_ATTEMPTS // 2):
+                yield _framed(figure, frame, wider, recipe, rng), 0.0
     if rng.random() < recipe.geometry_probability:
         for _ in range(_ATTEMPTS):
             scale = float(rng.uniform(*recipe.scale))
@@ -116,6 +137,45 @@ def _poses(recipe: Recipe, rng: np.random.Generator) -> Iterator[tuple[_Pose, fl
         yield _Pose(scale, 0.0, (0.0, 0.0)), 0.0
     for step in _ASPECT_STEPS:
         yield _Pose(1.0, 0.0, (0.0, 0.0)), step
+
+
+def _drawn_shot(recipe: Recipe, rng: np.random.Generator) -> Shot:
+    if rng.random() < recipe.close_up_share:
+        return "close-up"
+    return "half" if rng.random() < recipe.half_body_share else "full"
+
+
+def _framed(
+    figure: Figure,
+    frame: tuple[int, int],
+    shot: Shot,
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> _Pose:
+    """Return a pose in which a photographer would take the picture.
+
+    A close-up and a half-length portrait have the head near the upper edge and go on below the
+    lower one, as far as `min_visible` lets them; a whole figure stands in the lower part.
+    """
+    width, height = frame
+    left, top, right, bottom = _uncut_box(figure)
+    upper, feet = float(rng.uniform(*_HEADROOM)), float(rng.uniform(*_FEET))
+    if shot == "full":
+        wanted = float(rng.uniform(*_FULL_HEIGHT))
+    else:
+        shares = _SHOWN_OF_CUT if "bottom" in figure.cuts else _SHOWN
+        wanted = (1 - upper) / float(rng.uniform(*shares[shot]))
+    scale = min(wanted * height / (bottom - top), recipe.max_upscale)
+    tall = scale * (bottom - top) / height
+    if upper + tall < 1:
+        # All of it is shown, be it for want of pixels: then its feet are on the ground.
+        upper = feet - tall
+    middle = width * (0.5 + float(rng.uniform(*_ASIDE[shot])))
+    centre_x = middle + scale * (figure.width / 2 - (left + right) / 2)
+    centre_y = upper * height + scale * (figure.height / 2 - top)
+    rotation = float(rng.uniform(*recipe.rotation)) if shot != "full" else 0.0
+    fitted = max(width, height) / max(figure.width, figure.height)
+    return _Pose(scale / fitted, rotation, (centre_x / width - 0.5, centre_y / height - 0.5))
 
 
 def _crop(background: tuple[int, int], figure: Figure, step: float) -> tuple[int, int]:

@@ -1,0 +1,345 @@
+"""Light that a figure shares with the scene: matched tone, shadows, and light around its edge.
+
+All of it happens before the blend. Averages and shadows are worked out on small pictures, since
+they hold nothing that is sharp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from builder.compose.operations import (
+    LUMA,
+    Pixels,
+    Values,
+    as_pixels,
+    draw,
+    normal_field,
+)
+from builder.recipe import Recipe
+
+_SMALL = 64
+_SHRINKING = 4
+# A figure without these limits would be lit as nobody would take a picture of.
+_LARGEST_SHIFT = 60.0
+_CONTRASTS = (0.75, 1.3)
+_CASTS = (0.85, 1.18)
+_SOFTEST = 1.2
+_ROOM = 4
+_LOUDEST = 8.0
+_SOLID = 250
+_SAMPLE = 224
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A figure and where it stands, both about to be blended.
+
+    Attributes:
+        canvas: uint8 (H, W, 3), RGB, the frame without the figure.
+        figure: uint8 (h, w, 4), premultiplied RGBA, wholly inside of the frame.
+        position: (left, top) of the figure in the frame.
+        stands: whether the figure ends above the lower edge of the frame, on its own feet.
+    """
+
+    canvas: Pixels
+    figure: Pixels
+    position: tuple[int, int]
+    stands: bool
+
+
+def light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, list[Values]]:
+    """Match the figure to the scene and give it its shadows, as the recipe says.
+
+    Returns:
+        The stage with a new canvas and figure, and what was applied, with its values.
+    """
+    applied: list[Values] = []
+    steps = {
+        "tone_match": match_tone,
+        "detail_match": match_detail,
+        "cast_shadow": cast_shadow,
+        "contact_shadow": contact_shadow,
+        "light_wrap": wrap_light,
+    }
+    for (name, step), own_rng in zip(steps.items(), rng.spawn(len(steps)), strict=True):
+        if own_rng.random() < getattr(recipe, f"{name}_probability") and stage.figure.size:
+            stage, values = step(stage, recipe, own_rng)
+            if values:
+                applied.append({"operation": name, **values})
+    return stage, applied
+
+
+def match_tone(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
+    """Move the figure's luminance and contrast towards those around it, and its light's colour.
+
+    Mean and deviation as Reinhard et al., "Color transfer between images", 2001, on luma and only
+    by a drawn share, since a dark coat is no dark light. The colour of the light is estimated from
+    the whole background by shades of grey (Finlayson and Trezzi, 2004) and applied as a gain for
+    each channel (von Kries).
+    """
+    share = draw(recipe.tone_match, rng)
+    scene, own = _luma_around(stage), _luma_of(stage.figure)
+    if own is None:
+        return stage, {}
+    shift = float(np.clip(share * (scene[0] - own[0]), -_LARGEST_SHIFT, _LARGEST_SHIFT))
+    contrast = (max(scene[1], 1.0) / max(own[1], 1.0)) ** (share / 2)
+    contrast = float(np.clip(contrast, *_CONTRASTS))
+    cast = np.clip(_light_colour(stage.canvas) ** share, *_CASTS)
+    offset = cast * (own[0] + shift - contrast * own[0])
+    # Premultiplied: what is added to a colour counts as much as its alpha, and none exceeds it.
+    *colours, alpha = cv2.split(stage.figure)
+    matched = [
+        cv2.min(
+            cv2.addWeighted(colour, float(gain) * contrast, alpha, float(added) / 255, 0), alpha
+        )
+        for colour, gain, added in zip(colours, cast, offset, strict=True)
+    ]
+    values = {
+        "share": share,
+        "shift": round(shift, 2),
+        "contrast": round(contrast, 4),
+        "cast": [round(float(gain), 4) for gain in cast],
+    }
+    return _with(stage, figure=_joined(cv2.merge(matched), alpha)), values
+
+
+def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
+    """Blur the figure where it is sharper than the scene, and give it the scene's noise.
+
+    Sharpness is the energy of a picture's Laplacian beside that of its gradient; noise is measured
+    as Immerkaer, "Fast noise variance estimation", 1996, in the calmest quarter of the blocks. The
+    mask is that of the blurred figure.
+    """
+    share = draw(recipe.detail_match, rng)
+    solid = cv2.extractChannel(stage.figure, 3) >= _SOLID
+    own = _detail(as_pixels(cv2.cvtColor(stage.figure, cv2.COLOR_RGBA2GRAY)), solid)
+    scene = _detail(as_pixels(cv2.cvtColor(stage.canvas, cv2.COLOR_RGB2GRAY)), None)
+    if own is None or scene is None:
+        return stage, {}
+    stage = _padded(stage)
+    figure = stage.figure
+    sigma = round(
+        min(_SOFTEST, share * math.sqrt(max(0.0, own.sharpness / scene.sharpness - 1))), 2
+    )
+    if sigma >= 0.4:
+        figure = as_pixels(cv2.GaussianBlur(figure, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+    noise = round(min(_LOUDEST, share * math.sqrt(max(0.0, scene.noise**2 - own.noise**2))), 2)
+    if noise >= 0.5:
+        alpha = cv2.extractChannel(figure, 3)
+        field = normal_field((*figure.shape[:2], 3), rng)
+        weight = cv2.merge([alpha.astype(np.float32) * np.float32(noise / 255)] * 3)
+        noisy = cv2.add(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB), field * weight, dtype=cv2.CV_8U)
+        figure = _joined(noisy, alpha)
+    return _with(stage, figure=figure), {"sigma": sigma, "noise": noise}
+
+
+def cast_shadow(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
+    """Darken the floor, or the wall behind, by the figure's own outline, blurred.
+
+    A figure that stands casts its outline sheared and squashed about the line of its feet, as
+    Zhang et al., "ShadowGAN", 2019, describe the shadow of an upright object; one that is cut off
+    casts it on the wall behind, moved a little.
+    """
+    darkness = draw(recipe.cast_shadow, rng)
+    shear = draw((-1.2, 1.2), rng)
+    squash = draw((0.12, 0.45), rng)
+    alpha = _small_alpha(stage)
+    height, width = alpha.shape
+    figure_height = stage.figure.shape[0] / _SHRINKING
+    if stage.stands:
+        feet = _feet(stage)
+        matrix = np.array(
+            [[1, -shear * squash, shear * squash * feet], [0, squash, feet - squash * feet]]
+        )
+        blur = 0.03 * figure_height
+    else:
+        matrix = np.array([[1, 0, 0.08 * shear * figure_height], [0, 1, 0.03 * figure_height]])
+        blur = 0.07 * figure_height
+    moved = cv2.warpAffine(alpha, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    canvas = _darkened(stage.canvas, moved, max(1.0, blur), darkness)
+    values = {"darkness": darkness, "shear": shear, "squash": squash if stage.stands else None}
+    return _with(stage, canvas=canvas), values
+
+
+def contact_shadow(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
+    """Darken the floor right under the feet of a figure that stands, where no light gets to."""
+    darkness = draw(recipe.contact_shadow, rng)
+    if not stage.stands:
+        return stage, {}
+    alpha = _small_alpha(stage)
+    feet = _feet(stage)
+    reach = max(2.0, 0.06 * stage.figure.shape[0] / _SHRINKING)
+    rows = np.arange(alpha.shape[0], dtype=np.float32)[:, None] + np.float32(0.5)
+    lowest = (alpha * (rows > feet - reach)).astype(np.float32)
+    matrix = np.array([[1.0, 0, 0], [0, 0.4, 0.6 * feet + 0.1 * reach]])
+    flat = cv2.warpAffine(lowest, matrix, alpha.shape[::-1], flags=cv2.INTER_LINEAR)
+    canvas = _darkened(stage.canvas, flat, max(0.8, 0.35 * reach), darkness)
+    return _with(stage, canvas=canvas), {"darkness": darkness}
+
+
+def wrap_light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
+    """Let the light of the background spill over the figure's edge, as lenses do.
+
+    The blurred background is mixed into the figure's colours by how much background there is
+    nearby: "light wrap", Brinkmann, "The art and science of digital compositing", 2nd ed., 2008.
+    """
+    strength = draw(recipe.light_wrap, rng)
+    left, top = stage.position
+    height, width = stage.figure.shape[:2]
+    size = (max(1, width // _SHRINKING), max(1, height // _SHRINKING))
+    sigma = max(0.8, 0.012 * max(stage.canvas.shape[:2]) / _SHRINKING)
+    alpha = cv2.extractChannel(stage.figure, 3)
+    small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    # Beyond the frame there is no light that could be known of.
+    nearby = cv2.GaussianBlur(
+        cv2.bitwise_not(small), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
+    )
+    region = stage.canvas[top : top + height, left : left + width]
+    glow = cv2.GaussianBlur(
+        cv2.resize(region, size, interpolation=cv2.INTER_AREA), (0, 0), 2 * sigma
+    )
+    share = cv2.resize(cv2.convertScaleAbs(nearby, alpha=strength), (width, height))
+    glow = cv2.resize(glow, (width, height))
+    colours = cv2.cvtColor(stage.figure, cv2.COLOR_RGBA2RGB)
+    lit = cv2.multiply(glow, cv2.merge([alpha] * 3), scale=1 / 255)
+    mixed = cv2.add(
+        cv2.multiply(colours, cv2.merge([cv2.bitwise_not(share)] * 3), scale=1 / 255),
+        cv2.multiply(lit, cv2.merge([share] * 3), scale=1 / 255),
+    )
+    return _with(stage, figure=_joined(mixed, alpha)), {"strength": strength}
+
+
+def _with(stage: Stage, *, canvas: Pixels | None = None, figure: Any = None) -> Stage:
+    return Stage(
+        stage.canvas if canvas is None else canvas,
+        stage.figure if figure is None else as_pixels(figure),
+        stage.position,
+        stage.stands,
+    )
+
+
+def _padded(stage: Stage) -> Stage:
+    """Return the stage with room around the figure for a blur, as far as the frame goes."""
+    left, top = stage.position
+    height, width = stage.figure.shape[:2]
+    frame_height, frame_width = stage.canvas.shape[:2]
+    before = (min(_ROOM, top), min(_ROOM, left))
+    after = (min(_ROOM, frame_height - top - height), min(_ROOM, frame_width - left - width))
+    figure = cv2.copyMakeBorder(
+        stage.figure, before[0], after[0], before[1], after[1], cv2.BORDER_CONSTANT, value=0
+    )
+    position = (left - before[1], top - before[0])
+    return Stage(stage.canvas, as_pixels(figure), position, stage.stands)
+
+
+def _joined(colours: Any, alpha: Any) -> Pixels:
+    """Return a premultiplied figure none of whose colours exceeds its alpha: no fringe."""
+    return as_pixels(cv2.merge([*(cv2.min(part, alpha) for part in cv2.split(colours)), alpha]))
+
+
+def _luma_around(stage: Stage) -> tuple[float, float]:
+    """Return mean and deviation of luma in the canvas around the figure."""
+    left, top = stage.position
+    height, width = stage.figure.shape[:2]
+    frame_height, frame_width = stage.canvas.shape[:2]
+    y0, y1 = max(0, top - height // 4), min(frame_height, top + height + height // 4)
+    x0, x1 = max(0, left - width // 2), min(frame_width, left + width + width // 2)
+    small = _small_copy(stage.canvas[y0:y1, x0:x1])
+    luma = small.astype(np.float64) @ LUMA
+    return float(luma.mean()), float(luma.std())
+
+
+def _luma_of(figure: Pixels) -> tuple[float, float] | None:
+    """Return mean and deviation of the luma of the opaque part of a figure, if there is any."""
+    small = _small_copy(figure).astype(np.float64)
+    alpha = small[..., 3]
+    opaque = alpha > 128
+    if np.count_nonzero(opaque) < 8:
+        return None
+    luma = (small[..., :3] @ LUMA)[opaque] * 255 / alpha[opaque]
+    return float(luma.mean()), float(luma.std())
+
+
+def _light_colour(canvas: Pixels) -> npt.NDArray[np.float64]:
+    """Return the gains that the colour of the light gives R, G and B, 1 on average."""
+    small = _small_copy(canvas).reshape(-1, 3).astype(np.float64) + 1
+    norm = (small**6).mean(axis=0) ** (1 / 6)
+    gains: npt.NDArray[np.float64] = norm / norm.mean()
+    return gains
+
+
+def _small_copy(pixels: Pixels) -> Pixels:
+    # Every few pixels are enough for an average, and averaging all of them was a third of the cost.
+    height, width = pixels.shape[:2]
+    pixels = np.ascontiguousarray(pixels[:: 1 + height // 256, :: 1 + width // 256])
+    height, width = pixels.shape[:2]
+    size = (min(_SMALL, width), min(_SMALL, height))
+    return as_pixels(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+@dataclass(frozen=True)
+class _Detail:
+    """How sharp a picture is, and its noise in levels."""
+
+    sharpness: float
+    noise: float
+
+
+def _detail(grey: Pixels, solid: npt.NDArray[np.bool_] | None) -> _Detail | None:
+    """Measure the middle of a picture, where `solid`; None if that is too little."""
+    height, width = grey.shape
+    y, x = max(0, height // 2 - _SAMPLE // 2), max(0, width // 2 - _SAMPLE // 2)
+    middle = (slice(y, y + _SAMPLE), slice(x, x + _SAMPLE))
+    part = grey[middle]
+    inside = np.ones(part.shape, bool) if solid is None else solid[middle]
+    # The outline itself is no detail of the figure.
+    inside = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    if np.count_nonzero(inside) < 400:
+        return None
+    levels = part.astype(np.float32)
+    laplacian = np.abs(cv2.Laplacian(levels, cv2.CV_32F))
+    gradient = np.abs(cv2.Sobel(levels, cv2.CV_32F, 1, 0)) + np.abs(
+        cv2.Sobel(levels, cv2.CV_32F, 0, 1)
+    )
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = np.abs(cv2.filter2D(levels, cv2.CV_32F, mask))
+    sharpness = float(laplacian[inside].mean() / (gradient[inside].mean() + 1))
+    calm = gradient <= np.quantile(gradient[inside], 0.25)
+    noise = math.sqrt(math.pi / 2) / 6 * float(response[inside & calm].mean())
+    return _Detail(max(sharpness, 1e-3), noise)
+
+
+def _small_alpha(stage: Stage) -> npt.NDArray[np.float32]:
+    """Return the figure's alpha in the frame at a quarter of its size, 0 to 1."""
+    height, width = stage.canvas.shape[:2]
+    whole = np.zeros((height, width), np.uint8)
+    left, top = stage.position
+    own = cv2.extractChannel(stage.figure, 3)
+    whole[top : top + own.shape[0], left : left + own.shape[1]] = own
+    size = (max(1, width // _SHRINKING), max(1, height // _SHRINKING))
+    small = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    return (small.astype(np.float32) / 255).astype(np.float32)
+
+
+def _feet(stage: Stage) -> float:
+    """Return the lowest row of the figure that is solid, in rows of `_small_alpha`."""
+    rows = np.flatnonzero((cv2.extractChannel(stage.figure, 3) >= 128).any(axis=1))
+    lowest = int(rows[-1]) + 1 if rows.size else stage.figure.shape[0]
+    height = stage.canvas.shape[0]
+    return float((stage.position[1] + lowest) * (height // _SHRINKING) / height)
+
+
+def _darkened(canvas: Pixels, shadow: Any, sigma: float, darkness: float) -> Pixels:
+    """Take a share of the light where a small picture, 0 to 1, says so, after blurring it."""
+    height, width = canvas.shape[:2]
+    soft = cv2.GaussianBlur(np.asarray(shadow, np.float32), (0, 0), sigma)
+    gain = np.rint(255 * (1 - darkness * np.clip(soft, 0, 1))).astype(np.uint8)
+    whole = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
+    return as_pixels(cv2.multiply(canvas, cv2.merge([whole] * 3), scale=1 / 255))

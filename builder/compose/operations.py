@@ -1,0 +1,78 @@
+"""What photometric operations share: how values are drawn, applied and written down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from statistics import NormalDist
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from builder.recipe import Range, Recipe
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating[Any]]
+Values = dict[str, Any]
+Operation = Callable[[Pixels, Recipe, np.random.Generator], tuple[Pixels, Values]]
+
+_MIDDLES = [NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)]
+_QUANTILES = (np.array(_MIDDLES) / np.std(_MIDDLES)).astype(np.float32)
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of R, G and B in luma, ITU-R BT.601."""
+
+
+def apply_operations(
+    operations: Mapping[str, Operation], pixels: Pixels, recipe: Recipe, rng: np.random.Generator
+) -> tuple[Pixels, list[Values]]:
+    """Apply operations in order, each with the chance that its knob `*_probability` gives it.
+
+    Returns:
+        The picture, and for each operation that was applied its name and values.
+    """
+    applied = []
+    # A generator for each operation: switching one off leaves the values of the others alone.
+    for (name, operation), own_rng in zip(
+        operations.items(), rng.spawn(len(operations)), strict=True
+    ):
+        if own_rng.random() < getattr(recipe, f"{name}_probability"):
+            pixels, values = operation(pixels, recipe, own_rng)
+            applied.append({"operation": name, **values})
+    return pixels, applied
+
+
+def draw(values: Range, rng: np.random.Generator) -> float:
+    """Draw uniformly; rounded to what the provenance states, so that it states the truth."""
+    return round(float(rng.uniform(*values)), 4)
+
+
+def draw_count(values: Range, rng: np.random.Generator) -> int:
+    """Draw a whole number, both ends included."""
+    return int(rng.integers(int(values[0]), int(values[1]) + 1))
+
+
+def lookup(pixels: Pixels, table: Floats) -> Pixels:
+    """Replace each value v of a picture by `table[v]`, rounded and clipped.
+
+    Args:
+        pixels: uint8, any shape.
+        table: (256,), or (1, 256, channels) for a table for each channel.
+    """
+    return as_pixels(cv2.LUT(pixels, np.rint(np.clip(table, 0, 255)).astype(np.uint8)))
+
+
+def normal_field(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return normally distributed values, of mean 0 and variance 1, each one of 256 quantiles.
+
+    Ten times as fast as `Generator.standard_normal`, and under 2.9 either way.
+    """
+    chosen = np.frombuffer(rng.bytes(math.prod(shape)), dtype=np.uint8).reshape(shape)
+    return np.asarray(cv2.LUT(chosen, _QUANTILES), dtype=np.float32)
+
+
+def as_pixels(array: Any) -> Pixels:
+    """Tell the type checker what OpenCV returned."""
+    return np.asarray(array, dtype=np.uint8)
