@@ -30,7 +30,7 @@ from builder.errors import RecipeError
 from builder.layers import admit_all
 from builder.plan import Plan, Shard, make_plan
 from builder.recipe import Recipe, load_recipe
-from builder.shards import FEATURES, make_rows, shard_tasks
+from builder.shards import features_of, make_rows, shard_tasks
 from builder.sources import DEFAULT_FOLDER, Found, Sources, collect
 from builder.sources.files import signature
 from builder.sources.layer import Layer
@@ -68,12 +68,13 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
     sample_humans: int = 24
     sample_backgrounds: int = 24
     sample_size: int = 1024
-    recipe: str | os.PathLike[str] | Recipe = "classic"
+    recipe: str | os.PathLike[str] | Recipe = "realistic"
     settings: Mapping[str, Any] | None = None
     per_human: int | None = None
     validation: float | None = None
     size: int | None = None
     image_format: str | None = None
+    labels: str | Sequence[str] | None = None
     seed: int = 0
     strict: bool = False
 
@@ -97,7 +98,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             RecipeError: no such recipe, an unknown knob, or a value out of range.
         """
         base = self.recipe if isinstance(self.recipe, Recipe) else load_recipe(self.recipe)
-        names = ("per_human", "validation", "size", "image_format")
+        names = ("per_human", "validation", "size", "image_format", "labels")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return base.replace({**(self.settings or {}), **given})
 
@@ -139,7 +140,7 @@ class HumanSegmentation(datasets.GeneratorBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description="Pictures of people with their alpha mattes, composed from layers.",
-            features=datasets.Features.from_dict(FEATURES),
+            features=datasets.Features.from_dict(features_of(self.config.resolved_recipe())),
             license="apache-2.0",
         )
 

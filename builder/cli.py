@@ -110,10 +110,16 @@ def _drive_options(command: Any) -> Any:
     help="Encoding of the composites.  [recipe: jpeg]",
 )
 @click.option(
+    "--labels",
+    metavar="NAME,NAME",
+    help="What each pair comes with: mask,trimap,foreground,background.  [recipe: mask]",
+)
+@click.option(
     "--recipe",
     "recipe_name",
     metavar="NAME|FILE.toml",
-    help="classic, plain, or a file; see `human-segmentation recipe`.  [default: classic]",
+    help="realistic, classic, plain, or a file; see `human-segmentation recipe`.  "
+    "[default: realistic]",
 )
 @click.option(
     "--set",
@@ -156,6 +162,7 @@ def build(
     validation: float | None,
     size: int | None,
     image_format: str | None,
+    labels: str | None,
     recipe_name: str | None,
     settings: tuple[str, ...],
     seed: int | None,
@@ -179,6 +186,7 @@ def build(
     """
     from builder import folder
     from builder.engines import available_workers
+    from builder.recipe import DEFAULT_RECIPE
     from builder.sources import DEFAULT_FOLDER, Sources
 
     layers = Sources(
@@ -196,6 +204,7 @@ def build(
         "validation": validation,
         "size": size,
         "image_format": image_format,
+        "labels": labels,
     }
     workers = workers or available_workers()
     published = _published_manifest(update_from) if update_from and not rebuild else None
@@ -212,7 +221,7 @@ def build(
     else:
         report = folder.build(
             layers,
-            _recipe(recipe_name or "classic", settings, options),
+            _recipe(recipe_name or DEFAULT_RECIPE, settings, options),
             output,
             seed=seed or 0,
             workers=workers,
@@ -242,7 +251,7 @@ def download(drive_folder: str | None, cache_dir: Path | None) -> None:
 
 
 @cli.command()
-@click.argument("name", default="classic", metavar="[NAME|FILE.toml]")
+@click.argument("name", default="realistic", metavar="[NAME|FILE.toml]")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a knob; as in `build`."
 )

@@ -27,6 +27,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation")
 # Encoded image and mask, upper estimates in bytes a pixel (measured: benchmarks/encoded_size.py).
 # A shard's rows are fixed before a byte of it exists, so that no shard depends on another.
 BYTES_PER_PIXEL = {"jpeg": 0.8, "webp": 0.5, "png": 2.6}
+_LABEL_BYTES_PER_PIXEL = {"mask": 0.0, "trimap": 0.05, "foreground": 1.0, "background": 2.2}
 _HASH_BLOCK = 1024
 
 
@@ -287,5 +288,7 @@ def humans_per_shard(backgrounds: Sequence[Layer], recipe: Recipe) -> int:
     """Return how many humans' pairs make a shard of about `shard_megabytes`."""
     frames = (recipe.frame_size(layer.width, layer.height) for layer in backgrounds)
     pixels = sum(width * height for width, height in frames) / len(backgrounds)
-    human_bytes = recipe.per_human * pixels * BYTES_PER_PIXEL[recipe.image_format]
+    per_pixel = BYTES_PER_PIXEL[recipe.image_format]
+    per_pixel += sum(_LABEL_BYTES_PER_PIXEL[label] for label in recipe.labels)
+    human_bytes = recipe.per_human * pixels * per_pixel
     return max(1, int(recipe.shard_megabytes * 1e6 / human_bytes))

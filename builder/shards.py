@@ -31,7 +31,7 @@ from builder.sources.layer import Layer
 Pixels = npt.NDArray[np.uint8]
 Row = dict[str, Any]
 
-FEATURES: dict[str, Any] = {
+_FEATURES: dict[str, Any] = {
     "id": {"dtype": "string", "_type": "Value"},
     "image": {"_type": "Image"},
     "mask": {"mode": "L", "_type": "Image"},
@@ -39,18 +39,15 @@ FEATURES: dict[str, Any] = {
     "background": {"dtype": "string", "_type": "Value"},
     "provenance": {"dtype": "string", "_type": "Value"},
 }
-"""The columns, as `datasets` describes them in JSON."""
+# The name `background` is taken by the id of the layer.
+LABEL_COLUMNS = {
+    "trimap": "trimap",
+    "foreground": "foreground",
+    "background": "clean_background",
+}
+"""The column of each label besides the mask."""
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_UNCOMPRESSED = (
-    "id",
-    "image.bytes",
-    "image.path",
-    "mask.bytes",
-    "mask.path",
-    "human",
-    "background",
-)
 RENDERING = 1
 """Raised whenever a new version of this package makes other pictures from the same plan."""
 
@@ -58,6 +55,17 @@ _OWN_METADATA = b"human-segmentation"
 _SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 # Enough for 40 backgrounds of 1360x768, a fraction of what a worker may use.
 _BACKGROUND_CACHE_BYTES = 128 * 1024**2
+
+
+def features_of(recipe: Recipe) -> dict[str, Any]:
+    """Return the columns of a dataset, as `datasets` describes them in JSON."""
+    labels = {
+        column: {"mode": "L", "_type": "Image"} if name == "trimap" else {"_type": "Image"}
+        for name, column in LABEL_COLUMNS.items()
+        if name in recipe.labels
+    }
+    first = ("id", "image", "mask")
+    return {**{name: _FEATURES[name] for name in first}, **labels, **_FEATURES}
 
 
 @dataclass(frozen=True)
@@ -135,12 +143,16 @@ def make_rows(task: Task) -> list[Row]:
                 "Take the human out, or lower min_visible or min_coverage in the recipe."
             ) from error
         names = {"human_name": task.human.name, "background_name": layer.name}
+        if not made.provenance["geometry"]:
+            names["human_name"] = ""
         rows.append(
             {
                 "id": pair.id,
                 "image": _image_cell(made.image, pair.id, recipe),
                 "mask": {"bytes": encode_mask(made.mask), "path": f"{pair.id}.png"},
-                "human": pair.human,
+                **_label_cells(made.labels, pair.id),
+                # A negative shows no human: whose turn it was says nothing of it.
+                "human": pair.human if made.provenance["geometry"] else "",
                 "background": pair.background,
                 "provenance": json.dumps({**names, **made.provenance}, ensure_ascii=False),
             }
@@ -176,6 +188,19 @@ def _image_cell(pixels: Pixels, pair_id: str, recipe: Recipe) -> Row:
     return {"bytes": encode_image(pixels, recipe), "path": path}
 
 
+def _label_cells(labels: Mapping[str, Pixels], pair_id: str) -> Row:
+    """Encode labels without loss: what they say has to hold to the level."""
+    cells: Row = {}
+    for name, pixels in labels.items():
+        buffer = io.BytesIO()
+        if pixels.ndim == 2:
+            buffer.write(encode_mask(pixels))
+        else:
+            Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
+        cells[LABEL_COLUMNS[name]] = {"bytes": buffer.getvalue(), "path": f"{pair_id}-{name}.png"}
+    return cells
+
+
 def shard_fingerprint(shard: Shard, recipe: Recipe, seed: int) -> str:
     """Return a hash of all that determines a shard's pictures, apart from library versions."""
     values = [RENDERING, recipe.to_dict(), seed, asdict(shard)]
@@ -200,7 +225,9 @@ def write_shard(
     target = folder / shard.file_name
     partial = folder / f".{shard.file_name}.{os.getpid()}.partial"
     try:
-        _write_parquet(partial, rows, _schema(shard_fingerprint(shard, recipe, seed)), recipe)
+        _write_parquet(
+            partial, rows, _schema(recipe, shard_fingerprint(shard, recipe, seed)), recipe
+        )
         partial.replace(target)
     except OSError as error:
         raise FolderError(
@@ -271,14 +298,15 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _schema(fingerprint: str) -> pa.Schema:
+def _schema(recipe: Recipe, fingerprint: str) -> pa.Schema:
+    features = features_of(recipe)
     fields = [
         pa.field(name, _IMAGE if feature["_type"] == "Image" else pa.string())
-        for name, feature in FEATURES.items()
+        for name, feature in features.items()
     ]
     own = {"fingerprint": fingerprint}
     metadata = {
-        b"huggingface": json.dumps({"info": {"features": FEATURES}}).encode(),
+        b"huggingface": json.dumps({"info": {"features": features}}).encode(),
         _OWN_METADATA: json.dumps(own).encode(),
     }
     return pa.schema(fields, metadata)
@@ -290,7 +318,9 @@ def _write_parquet(path: Path, rows: Iterable[Row], schema: pa.Schema, recipe: R
             file,
             schema,
             # Encoded pictures do not compress, and a dictionary or bounds of them only cost.
-            compression={"provenance": "zstd", **dict.fromkeys(_UNCOMPRESSED, "none")},
+            compression={
+                column: "zstd" if column == "provenance" else "none" for column in _leaves(schema)
+            },
             use_dictionary=["human", "background"],
             write_statistics=["id", "human", "background"],
             write_page_index=True,
@@ -300,6 +330,15 @@ def _write_parquet(path: Path, rows: Iterable[Row], schema: pa.Schema, recipe: R
                 writer.write_table(pa.Table.from_pylist(group, schema))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _leaves(schema: pa.Schema) -> Iterator[str]:
+    """Yield the columns of the file: a picture has two, its bytes and its path."""
+    for field in schema:
+        if pa.types.is_struct(field.type):
+            yield from (f"{field.name}.{part.name}" for part in field.type)
+        else:
+            yield field.name
 
 
 def _batched(rows: Iterable[Row], count: int) -> Iterator[list[Row]]:

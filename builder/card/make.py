@@ -30,7 +30,7 @@ from builder.card.parts import (
 from builder.card.text import UNKNOWN_LICENSE, generated_text
 from builder.errors import FolderError
 from builder.manifest import Manifest
-from builder.shards import FEATURES
+from builder.shards import features_of
 from builder.sources.layer import printable
 
 FILE_NAME = "README.md"
@@ -205,7 +205,9 @@ def _dataset_info(manifest: Manifest) -> dict[str, Any]:
     ]
     return {
         "config_name": OWN_CONFIG,
-        "features": [_feature(name, feature) for name, feature in FEATURES.items()],
+        "features": [
+            _feature(name, feature) for name, feature in features_of(manifest.recipe).items()
+        ],
         "splits": splits,
         "download_size": sum(shard.bytes for shard in manifest.shards),
         "dataset_size": sum(split["num_bytes"] for split in splits),

@@ -94,14 +94,17 @@ def _bar(share: float) -> str:
 
 
 def operations_table(recipe: Recipe) -> str:
-    """Return a table of the photometric operations, in the words of the recipe."""
-    rows = ["| operation | chance |", "|---|--:|"]
-    for field in dataclasses.fields(recipe):
-        name = field.name.removesuffix("_probability")
-        if name not in (field.name, "geometry", "flip"):
-            chance = percent(getattr(recipe, field.name))
-            rows.append(f"| {field.metadata['text']} | {chance} |")
-    return "\n".join(rows)
+    """Return a table of what happens to light and colours, in the words of the recipe."""
+    rows = [
+        f"| {field.metadata['text']} | {percent(getattr(recipe, field.name))} |"
+        for field in dataclasses.fields(recipe)
+        if field.name.endswith("_probability")
+        and field.name not in ("geometry_probability", "framing_probability", "flip_probability")
+        and getattr(recipe, field.name)
+    ]
+    if not rows:
+        return "Nothing else: the recipe has no such operation."
+    return "\n".join(["| operation | chance |", "|---|--:|", *rows])
 
 
 def left_out_table(manifest: Manifest) -> str:

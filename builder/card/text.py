@@ -23,6 +23,7 @@ from builder.card.tables import (
 from builder.examples import FILE_NAME as EXAMPLES
 from builder.manifest import Manifest
 from builder.recipe import Recipe
+from builder.shards import LABEL_COLUMNS
 
 FOLDER = "human-segmentation"
 """Stands for the path of the dataset folder, and is what `build` calls it by default."""
@@ -42,6 +43,15 @@ _LIMITS = {
     "photographed, and share the habits of their generator.",
     "sample": "Drawn humans and backgrounds are for trying things out. Nothing learnt from them "
     "carries over to photographs.",
+}
+
+_BLENDS = {"srgb": "8-bit sRGB", "linear": "linear light"}
+_LABELS = {
+    "trimap": "0 background, 128 unknown, 255 human; lossless PNG, mode L; the radius of the band "
+    "is in `provenance`",
+    "foreground": "F, the human's own colours wherever alpha is above 0; lossless PNG",
+    "background": "B, the frame without the human, its shadow included; lossless PNG. alpha * F + "
+    "(1 - alpha) * B is the composite before `operations` of `provenance`",
 }
 
 _TEXT = """\
@@ -74,7 +84,7 @@ Pairs by how much of the frame their mask covers:
 | `id` | unique name of the pair |
 | `image` | the composite, {image_format} |
 | `mask` | 8-bit alpha matte of the visible human, lossless PNG, mode L, exactly aligned |
-| `human`, `background` | ids of the two layers: hashes of their bytes |
+{labels}| `human`, `background` | ids of the two layers: hashes of their bytes |
 | `provenance` | JSON: names of the layers, geometry, coverage, every operation with its values |
 
 ## Loading
@@ -207,6 +217,7 @@ def generated_text(
         counts=counts_table(manifest),
         coverage=coverage_plot(manifest),
         image_format=_image_format(recipe),
+        labels=_labels(recipe),
         loading=_loading(manifest, repo_id),
         steps=_steps(manifest),
         recipe=recipe.replace({"name": plain(recipe.name)}).to_toml().strip(),
@@ -233,6 +244,12 @@ def _image_format(recipe: Recipe) -> str:
     return f"{recipe.image_format.upper()}{quality}{subsampling}"
 
 
+def _labels(recipe: Recipe) -> str:
+    """Return the rows of the table for the columns besides the mask."""
+    rows = [f"| `{LABEL_COLUMNS[name]}` | {_LABELS[name]} |" for name in recipe.labels[1:]]
+    return "".join(f"{row}\n" for row in rows)
+
+
 def _loading(manifest: Manifest, repo_id: str | None) -> str:
     where = f"`{FOLDER}` stands for the path of this folder. A whole split, and arrays of a pair:"
     return (_LOADING + (_REVISION if repo_id else _POLARS)).format(
@@ -256,18 +273,32 @@ def _steps(manifest: Manifest) -> str:
         "**Clean.** Faint haze and detached specks around a human are removed; hair is not.",
         f"**Pair.** Each human has {recipe.per_human:,} pairs, on backgrounds of its own split, "
         "which are all used about equally often.",
-        f"**Place.** With a chance of {percent(recipe.geometry_probability)} a human is scaled by "
+        f"**Place.** {_framing(recipe)}With a chance of "
+        f"{percent(recipe.geometry_probability)} a human is scaled by "
         f"{low:g} to {high:g}, shifted and rotated, else fitted and centred; with one of "
         f"{percent(recipe.flip_probability)} it is mirrored. Where it was cut off by the border of "
         "its picture, that cut lies outside the frame. At least "
         f"{percent(recipe.min_visible)} of the figure is visible, and its mask covers at least "
         f"{percent(recipe.min_coverage)} of the frame.",
-        "**Blend.** On premultiplied alpha, in 8-bit sRGB. The mask is the alpha of the human as "
-        "it was placed.",
-        "**Alter.** Each of these has its own chance, and none of them touches the mask:",
+        f"**Blend.** On premultiplied alpha, in {_BLENDS[recipe.blend_light]}. The mask is the "
+        "alpha of the human as it was placed.",
+        "**Light and alter.** Each of these has its own chance, and none of them moves the mask:",
     ]
     numbered = "\n".join(_wrapped(f"{number}. {step}") for number, step in enumerate(steps, 1))
     return f"{numbered}\n\n{operations_table(recipe)}"
+
+
+def _framing(recipe: Recipe) -> str:
+    if not recipe.framing_probability:
+        return ""
+    half = (1 - recipe.close_up_share) * recipe.half_body_share
+    whole = 1 - recipe.close_up_share - half
+    return (
+        f"{percent(recipe.framing_probability)} are framed as a photographer would: "
+        f"{percent(recipe.close_up_share)} of these as close-ups, "
+        f"{percent(half)} half-length and {percent(whole)} whole, standing in "
+        "the lower part of the frame. The others: "
+    )
 
 
 def _reproducible(manifest: Manifest) -> str:
@@ -299,8 +330,7 @@ def _limits(manifest: Manifest) -> str:
         f"pixels: nothing is enlarged by more than {upscale}."
     )
     limits = [
-        "These are composites. Light, colour, perspective and depth of field of the human are not "
-        "fitted to the background, and the human casts no shadow on it.",
+        _composite_limit(recipe),
         "Each frame has one human from one picture. Whatever else the background shows, people "
         "included, is not in the mask: nobody has searched the backgrounds for them.",
         "A mask is only as good as the alpha of its human. It was not checked by eye.",
@@ -311,6 +341,19 @@ def _limits(manifest: Manifest) -> str:
     ]
     limits = [*(_LIMITS[kind] for kind in _LIMITS if kind in manifest.sources), *limits]
     return "\n".join(_wrapped(f"- {limit}") for limit in limits)
+
+
+def _composite_limit(recipe: Recipe) -> str:
+    if not recipe.tone_match_probability:
+        return (
+            "These are composites. Light, colour, perspective and depth of field of the human are "
+            "not fitted to the background, and the human casts no shadow on it."
+        )
+    return (
+        "These are composites. Brightness, contrast, colour of the light, sharpness and noise of "
+        "the human are fitted to the background, by a part; the direction of the light, "
+        "perspective and what the human stands on are not. Shadows are guesses."
+    )
 
 
 def _license(fields: Fields) -> str:
