@@ -68,6 +68,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
     sample_humans: int = 24
     sample_backgrounds: int = 24
     sample_size: int = 1024
+    exclude: str | os.PathLike[str] | None = None
     recipe: str | os.PathLike[str] | Recipe = "realistic"
     settings: Mapping[str, Any] | None = None
     per_human: int | None = None
@@ -89,6 +90,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             sample_humans=self.sample_humans,
             sample_backgrounds=self.sample_backgrounds,
             sample_size=self.sample_size,
+            exclude=Path(self.exclude) if self.exclude else None,
         )
 
     def resolved_recipe(self) -> Recipe:
@@ -120,7 +122,12 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             dataclasses.asdict(sources),
             [
                 signature(Path(path))
-                for path in (*sources.effective, *sources.humans, *sources.backgrounds)
+                for path in (
+                    *sources.effective,
+                    *sources.humans,
+                    *sources.backgrounds,
+                    *filter(None, [self.exclude]),
+                )
                 if path not in ("drive", "sample")
             ],
             custom_features.to_dict() if custom_features else None,
@@ -153,6 +160,7 @@ class HumanSegmentation(datasets.GeneratorBasedBuilder):
         admitted = admit_all(
             found.candidates,
             recipe,
+            exclusion=found.exclusion,
             threads=available_workers(),
             strict=self.config.strict,
             progress=progress,

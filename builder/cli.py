@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.errors import HumanSegmentationError
+from builder.options import (
+    chosen_knobs,
+    chosen_recipe,
+    drive_options,
+    recipe_options,
+    source_options,
+    sources_of,
+)
 from builder.report import count_of, print_build, size_of
 from builder.version import __version__
 
 if TYPE_CHECKING:
     from builder.hub import PublishPlan
     from builder.manifest import Manifest
-    from builder.recipe import Recipe
 
 # Nothing else is imported up here: `--help` should not wait for OpenCV and Arrow.
 
@@ -58,41 +65,8 @@ def cli() -> None:
     """
 
 
-def _drive_options(command: Any) -> Any:
-    command = click.option(
-        "--cache-dir",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Where downloads are kept.  [default: $HUMAN_SEGMENTATION_CACHE, or "
-        "human-segmentation in $HF_HOME]",
-    )(command)
-    return click.option(
-        "--drive-folder",
-        metavar="ID|URL",
-        help="A Google Drive folder of your own instead of the original one.",
-    )(command)
-
-
 @cli.command()
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="drive|sample|PATH",
-    help="Where layers come from; may be given more than once. PATH is a folder or an archive in "
-    "which folders (or archives) named humans and backgrounds tell the roles.  [default: drive]",
-)
-@click.option(
-    "--humans", multiple=True, metavar="PATH", help="A folder or archive of nothing but humans."
-)
-@click.option(
-    "--backgrounds", multiple=True, metavar="PATH", help="The same, of nothing but backgrounds."
-)
-@_drive_options
-@click.option("--sample-humans", default=24, show_default=True, help="Humans that `sample` draws.")
-@click.option("--sample-backgrounds", default=24, show_default=True, help="Backgrounds it draws.")
-@click.option(
-    "--sample-size", default=1024, show_default=True, help="Longer side of what it draws, px."
-)
+@source_options
 @click.option("--per-human", type=int, help="Composites made from each human.  [recipe: 4]")
 @click.option(
     "--validation",
@@ -114,20 +88,7 @@ def _drive_options(command: Any) -> Any:
     metavar="NAME,NAME",
     help="What each pair comes with: mask,trimap,foreground,background.  [recipe: mask]",
 )
-@click.option(
-    "--recipe",
-    "recipe_name",
-    metavar="NAME|FILE.toml",
-    help="realistic, classic, plain, or a file; see `human-segmentation recipe`.  "
-    "[default: realistic]",
-)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Set one knob of the recipe, for example --set 'rotation=[0, 0]'.",
-)
+@recipe_options
 @click.option("--seed", type=int, help="Another seed, other pairs.  [default: 0]")
 @click.option(
     "--output",
@@ -150,14 +111,6 @@ def _drive_options(command: Any) -> Any:
     help="The same for a dataset on the Hub: writes to --output only what changes, for publishing.",
 )
 def build(
-    sources: tuple[str, ...],
-    humans: tuple[str, ...],
-    backgrounds: tuple[str, ...],
-    drive_folder: str | None,
-    cache_dir: Path | None,
-    sample_humans: int,
-    sample_backgrounds: int,
-    sample_size: int,
     per_human: int | None,
     validation: float | None,
     size: int | None,
@@ -172,6 +125,7 @@ def build(
     rebuild: bool,
     update: bool,
     update_from: str | None,
+    **sources: Any,
 ) -> None:
     """Build a dataset folder that load_dataset opens, or finish one that was interrupted.
 
@@ -187,18 +141,8 @@ def build(
     from builder import folder
     from builder.engines import available_workers
     from builder.recipe import DEFAULT_RECIPE
-    from builder.sources import DEFAULT_FOLDER, Sources
 
-    layers = Sources(
-        sources=sources,
-        humans=humans,
-        backgrounds=backgrounds,
-        drive_folder=drive_folder or DEFAULT_FOLDER,
-        cache_dir=cache_dir,
-        sample_humans=sample_humans,
-        sample_backgrounds=sample_backgrounds,
-        sample_size=sample_size,
-    )
+    layers = sources_of(sources)
     options = {
         "per_human": per_human,
         "validation": validation,
@@ -212,7 +156,7 @@ def build(
         report = folder.update(
             layers,
             output,
-            knobs=_knobs(recipe_name, settings, options),
+            knobs=chosen_knobs(recipe_name, settings, options),
             seed=seed,
             published=published,
             workers=workers,
@@ -221,7 +165,7 @@ def build(
     else:
         report = folder.build(
             layers,
-            _recipe(recipe_name or DEFAULT_RECIPE, settings, options),
+            chosen_recipe(recipe_name or DEFAULT_RECIPE, settings, options),
             output,
             seed=seed or 0,
             workers=workers,
@@ -232,7 +176,7 @@ def build(
 
 
 @cli.command()
-@_drive_options
+@drive_options
 def download(drive_folder: str | None, cache_dir: Path | None) -> None:
     """Download the Google Drive folder into the cache, resuming where it stopped.
 
@@ -251,6 +195,58 @@ def download(drive_folder: str | None, cache_dir: Path | None) -> None:
 
 
 @cli.command()
+@source_options
+@recipe_options
+@click.option(
+    "--people-detector",
+    type=click.Path(path_type=Path),
+    metavar="MODEL.onnx",
+    help="Looks for people in backgrounds: float32 (1, 3, 224, 224), RGB from 0 to 1, to one "
+    "probability.  [default: nobody looks]",
+)
+@click.option(
+    "--report",
+    default="layer-report",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the page and the tables.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Threads.  [default: one a processor]")
+def inspect(
+    recipe_name: str | None,
+    settings: tuple[str, ...],
+    people_detector: Path | None,
+    report: Path,
+    workers: int | None,
+    **sources: Any,
+) -> None:
+    """Judge every layer, changing nothing: ok, clean (usable, but look at it) or reject.
+
+    Rejected is what `build` leaves out. Thresholds for doubt are the recipe's doubt_* knobs.
+
+    \b
+    Examples:
+      human-segmentation inspect --source my-layers
+      human-segmentation inspect --source my-layers --set doubt_see_through=0.02
+      human-segmentation build --source my-layers --exclude exclude.txt
+    """
+    from builder.engines import available_workers
+    from builder.inspection import inspect_layers, write_report
+    from builder.people import PeopleDetector
+    from builder.recipe import DEFAULT_RECIPE
+    from builder.report import print_inspection
+    from builder.sources import collect
+
+    chosen = chosen_recipe(recipe_name or DEFAULT_RECIPE, settings, {})
+    detector = PeopleDetector(people_detector) if people_detector else None
+    found = collect(sources_of(sources))
+    threads = workers or available_workers()
+    judged = inspect_layers(found, chosen, detector=detector, threads=threads)
+    page = write_report(judged, report, detector=detector.name if detector else None)
+    print_inspection(judged, page)
+
+
+@cli.command()
 @click.argument("name", default="realistic", metavar="[NAME|FILE.toml]")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a knob; as in `build`."
@@ -264,7 +260,7 @@ def recipe(name: str, settings: tuple[str, ...]) -> None:
       human-segmentation recipe classic > my.toml
       human-segmentation build --recipe my.toml
     """
-    click.echo(_recipe(name, settings, {}).to_toml(), nl=False)
+    click.echo(chosen_recipe(name, settings, {}).to_toml(), nl=False)
 
 
 @cli.command()
@@ -377,22 +373,6 @@ def publish(
         confirm=confirm,
     )
     print_result(result)
-
-
-def _recipe(name: str, settings: tuple[str, ...], options: dict[str, Any]) -> Recipe:
-    """Return the named recipe, changed by `--set` and by the options that are given."""
-    from builder.recipe import load_recipe
-
-    return load_recipe(name).replace(_knobs(None, settings, options))
-
-
-def _knobs(name: str | None, settings: tuple[str, ...], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the knobs that are given: all of a named recipe, those of `--set` and of options."""
-    from builder.recipe import load_recipe, parse_settings
-
-    base = load_recipe(name).to_dict() if name else {}
-    given = {name: value for name, value in options.items() if value is not None}
-    return {**base, **parse_settings(settings), **given}
 
 
 def _published_manifest(repo_id: str) -> Manifest:

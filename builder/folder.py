@@ -176,7 +176,12 @@ def _layers(
 ) -> tuple[Found, Admitted]:
     found = collect(sources, progress=progress)
     admitted = admit_all(
-        found.candidates, recipe, threads=workers, strict=strict, progress=progress
+        found.candidates,
+        recipe,
+        exclusion=found.exclusion,
+        threads=workers,
+        strict=strict,
+        progress=progress,
     )
     return found, admitted
 

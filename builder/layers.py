@@ -19,6 +19,7 @@ from tqdm import tqdm
 from builder.errors import LayerError, SourceError
 from builder.matte import bounding_box, clean_matte
 from builder.recipe import Recipe
+from builder.sources.exclusion import Exclusion
 from builder.sources.layer import Candidate, Layer, Role, content_id, printable
 
 Pixels = npt.NDArray[np.uint8]
@@ -70,6 +71,7 @@ def admit_all(
     candidates: Sequence[Candidate],
     recipe: Recipe,
     *,
+    exclusion: Exclusion | None = None,
     threads: int = 1,
     strict: bool = False,
     progress: bool = True,
@@ -79,13 +81,14 @@ def admit_all(
     Args:
         candidates: in any order.
         recipe: the thresholds.
+        exclusion: what a person rejected.
         threads: decoders release the interpreter, so threads are enough here.
         strict: whether a picture that cannot be used is an error.
         progress: whether to show a bar.
 
     Raises:
         SourceError: with `strict`, what is wrong with the pictures; else, no human or no
-            background is left, and why.
+            background is left, and why; or an entry of `exclusion` excludes nothing.
     """
     layers: list[Layer] = []
     left_out: list[LeftOut] = []
@@ -102,8 +105,9 @@ def admit_all(
             else:
                 layers.append(result)
     layers, duplicates = drop_duplicates(layers)
-    left_out = sorted([*left_out, *duplicates], key=lambda out: (out.role, out.name))
-    if strict and left_out:
+    layers, excluded = drop_excluded(layers, left_out, exclusion)
+    left_out = sorted([*left_out, *duplicates, *excluded], key=lambda out: (out.role, out.name))
+    if strict and len(left_out) > len(excluded):
         raise SourceError(
             f"{len(left_out)} pictures cannot be used, and --strict is on: {_listed(left_out)}."
         )
@@ -131,6 +135,12 @@ def admit(candidate: Candidate, recipe: Recipe) -> Layer | LeftOut:
         The layer, or what it is left out for. Byte-identical duplicates are found afterwards, by
         `drop_duplicates`, since that needs all layers.
     """
+    result = examine(candidate, recipe)
+    return result if isinstance(result, LeftOut) else result[0]
+
+
+def examine(candidate: Candidate, recipe: Recipe) -> tuple[Layer, Pixels] | LeftOut:
+    """Check one candidate as `admit` does; return its pixels as well, RGBA of a human, or RGB."""
     try:
         data = candidate.content.read()
         decode = decode_human if candidate.role == "human" else decode_background
@@ -143,7 +153,7 @@ def admit(candidate: Candidate, recipe: Recipe) -> Layer | LeftOut:
             _check_matte(pixels[..., 3], recipe)
     except (LayerError, SourceError) as error:
         return LeftOut(candidate.name, candidate.role, str(error))
-    return Layer(
+    layer = Layer(
         id=content_id(data),
         role=candidate.role,
         name=candidate.name,
@@ -152,6 +162,7 @@ def admit(candidate: Candidate, recipe: Recipe) -> Layer | LeftOut:
         perceptual_hash=perceptual_hash(pixels),
         content=candidate.content,
     )
+    return layer, pixels
 
 
 def drop_duplicates(layers: list[Layer]) -> tuple[list[Layer], list[LeftOut]]:
@@ -167,6 +178,23 @@ def drop_duplicates(layers: list[Layer]) -> tuple[list[Layer], list[LeftOut]]:
             reason = f"byte-identical duplicate of {first.name}"
             left_out.append(LeftOut(layer.name, layer.role, reason))
     return list(kept.values()), left_out
+
+
+def drop_excluded(
+    layers: list[Layer], left_out: Sequence[LeftOut], exclusion: Exclusion | None
+) -> tuple[list[Layer], list[LeftOut]]:
+    """Drop the layers that a person rejected, by id or name.
+
+    Raises:
+        SourceError: an entry excludes nothing.
+    """
+    if exclusion is None:
+        return layers, []
+    named = [*(layer.name for layer in layers), *(out.name for out in left_out)]
+    exclusion.check({*named, *(layer.id for layer in layers)})
+    kept = [layer for layer in layers if not {layer.id, layer.name} & exclusion.entries]
+    gone = [layer for layer in layers if {layer.id, layer.name} & exclusion.entries]
+    return kept, [LeftOut(layer.name, layer.role, exclusion.reason) for layer in gone]
 
 
 def decode_human(data: bytes, max_pixels: int) -> Pixels:

@@ -1,30 +1,24 @@
 """One self-contained HTML page that shows pairs of a built dataset folder.
 
 Ids, names, provenance and picture bytes may come from anyone. The page gets them as escaped JSON,
-pictures are decoded and encoded anew, and its content security policy runs no script but its own.
+pictures are decoded and encoded anew; see `builder.pages`.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
 import io
 import json
 import math
-import os
-import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from builder.errors import FolderError
+from builder.pages import data_uri, write_page
 from builder.rows import spread_rows
 
 FILE_NAME = "preview.html"
@@ -74,7 +68,7 @@ def write_preview(
     with warnings.catch_warnings():
         # Too large pictures are named on the page.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        _write_page(path, header, _pairs(rows, round(thumbnail * DETAIL)))
+        write_page(path, FILE_NAME, header, "pairs", _pairs(rows, round(thumbnail * DETAIL)))
     return path
 
 
@@ -140,7 +134,7 @@ def _picture(data: bytes | None, mode: str, side: int) -> dict[str, Any]:
         return {"problem": "not a JPEG, PNG or WebP picture"}
     except Exception as error:  # noqa: BLE001 - decoders raise anything on hostile bytes
         return {"problem": f"cannot be decoded: {error or type(error).__name__}"}
-    return {"src": _data_uri(picture), "width": width, "height": height}
+    return {"src": data_uri(picture), "width": width, "height": height}
 
 
 def _decode(data: bytes, mode: str, side: int) -> tuple[Image.Image, tuple[int, int]]:
@@ -153,63 +147,3 @@ def _decode(data: bytes, mode: str, side: int) -> tuple[Image.Image, tuple[int, 
     picture = picture.convert(mode)
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     return picture, size
-
-
-def _data_uri(picture: Image.Image) -> str:
-    """Encode a picture; a matte becomes the alpha of white, which CSS masks work with."""
-    encoded = io.BytesIO()
-    if picture.mode == "L":
-        white = Image.new("L", picture.size, 255)
-        matte = Image.merge("RGBA", (white, white, white, picture))
-        matte.save(encoded, "WEBP", lossless=True, quality=50, method=2)
-    else:
-        picture.save(encoded, "WEBP", quality=75, method=2)
-    return "data:image/webp;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
-
-
-def _write_page(path: Path, header: dict[str, Any], pairs: Iterable[dict[str, Any]]) -> None:
-    """Write the page under a temporary name first, so that readers never see half of it."""
-    head, tail = _template()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(head)
-            file.write(_embeddable(header).removesuffix("}") + ', "pairs": [')
-            for index, pair in enumerate(pairs):
-                file.write((",\n" if index else "\n") + _embeddable(pair))
-            file.write("\n]}" + tail)
-        temporary.replace(path)
-    except OSError as error:
-        raise FolderError(
-            f"{path}: cannot be written ({error.strerror}). "
-            "Free some space, or name another place for the page."
-        ) from error
-    finally:
-        # Where it could not be made, it often cannot be removed either, and says so.
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def _embeddable(value: Any) -> str:
-    """Return ASCII-only JSON that neither ends a script element nor starts a tag or an entity."""
-    text = json.dumps(value, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _template() -> tuple[str, str]:
-    """Return what comes before and after the data, with the policy filled in."""
-    page = resources.files("builder").joinpath("preview.html").read_text(encoding="utf-8")
-    policy = (
-        "default-src 'none'; img-src data:; "
-        f"style-src {_source_hash('style', page)}; script-src {_source_hash('script', page)}; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
-    )
-    head, tail = page.replace("{{policy}}", policy).split("{{data}}")
-    return head, tail
-
-
-def _source_hash(tag: str, page: str) -> str:
-    """Return the policy's name for the only inline element of this tag without attributes."""
-    (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-    digest = hashlib.sha256(content.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

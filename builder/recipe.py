@@ -58,6 +58,25 @@ class Recipe:
     # Twice Pillow's own limit, over which it opens nothing at all.
     max_pixels: int = knob(80_000_000, 4096, 178_956_970, "larger layers are left out, px")
 
+    doubt_haze: float = knob(
+        0.1, 0.0, 100.0, "`inspect` doubts humans with more faint pixels for each solid one"
+    )
+    doubt_see_through: float = knob(
+        0.05, 0.0, 1.0, "and those of whose inside a larger share shines through"
+    )
+    doubt_specks: float = knob(
+        0.005, 0.0, 1.0, "and those of which a larger share lies in detached specks"
+    )
+    doubt_sharpness: float = knob(
+        25.0, 0.0, 1e6, "and layers with less variance of their Laplacian, levels squared"
+    )
+    doubt_contrast: float = knob(
+        12.0, 0.0, 255.0, "and backgrounds whose luma deviates by less: nearly flat, levels"
+    )
+    doubt_people: float = knob(
+        0.5, 0.0, 1.0, "and backgrounds with people in them by a higher probability"
+    )
+
     haze_alpha: int = knob(32, 0, 128, "alpha under which a far pixel counts as haze, of 255")
     haze_reach: float = knob(
         0.02, 0.0, 0.2, "how far haze may lie from the figure, share of the picture's longer side"

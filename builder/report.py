@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from builder.folder import BuildReport, Changes
     from builder.hub.compare import Kind
     from builder.hub.plan import PublishPlan
     from builder.hub.publish import PublishResult
+    from builder.inspection import Judged
     from builder.manifest import Manifest
 
 _LISTED = 10
@@ -75,6 +79,22 @@ def _print_left_out(manifest: Manifest) -> None:
         click.echo(f"    and {len(left_out) - _LISTED:,} more, all in manifest.json")
     for reason, count in Counter(manifest.ignored).most_common():
         click.echo(f"  ignored {count_of(count, 'file')}: {reason}")
+
+
+def print_inspection(judged: Sequence[Judged], page: Path) -> None:
+    """Say how many layers were judged how, and for what."""
+    for role in ("human", "background"):
+        own = [one for one in judged if one.role == role]
+        verdicts = Counter(one.verdict for one in own)
+        counts = ", ".join(f"{verdicts[name]:,} {name}" for name in ("ok", "clean", "reject"))
+        click.secho(f"{count_of(len(own), role)}: {counts}", bold=True)
+        kinds = Counter(
+            (one.verdict, reason.partition(":")[0]) for one in own for reason in one.reasons
+        )
+        for (verdict, kind), count in kinds.most_common(_LISTED):
+            click.echo(f"  {verdict:<7} {count:>7,}  {kind}")
+    click.echo(f"Look:  {page}, and the tables beside it")
+    click.echo("Next:  tick what you reject there, save the list, and give it to build --exclude")
 
 
 def count_of(number: int, noun: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.building import build, run
 from tests.hub import Fault, HubServer
 from tests.kit import write_layers
@@ -28,6 +30,7 @@ def test_the_command_line_shows_the_plan_and_what_to_paste(hub: HubServer, desk:
     assert "me/other" not in hub.repositories
 
 
+@pytest.mark.slow
 def test_the_bar_moves_while_a_file_is_sent(hub: HubServer, tmp_path: Path) -> None:
     sizes = {"human_size": (450, 600), "background_size": (800, 600)}
     layers = write_layers(tmp_path / "layers", humans=6, backgrounds=4, **sizes)

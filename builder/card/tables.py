@@ -17,6 +17,7 @@ _REASONS = (
     "broken picture",
     "byte-identical duplicate",
     "cannot be read",
+    "excluded by",
     "floating-point pixels",
     "looks like",
     "no alpha channel",
@@ -28,6 +29,7 @@ _REASONS = (
     "wholly transparent",
 )
 _REASON_TEXTS = {
+    "excluded by": "excluded by a person",
     "looks like": "looks like layers of both splits",
     "over": "over a limit of size",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder.errors import SourceError
 from builder.sources.drive import DEFAULT_FOLDER, default_cache_dir, fetch_folder
+from builder.sources.exclusion import read_exclusion
 from builder.sources.files import Found, find_in_files, find_pictures
 from builder.sources.sample import sample_candidates
 
@@ -25,6 +26,7 @@ class Sources:
         cache_dir: where downloads and conversions are kept; None is the default place.
         sample_humans, sample_backgrounds: how many layers `sample` draws.
         sample_size: longer side of the drawn layers, px.
+        exclude: path of a file with ids and names of layers that are not to be used.
     """
 
     sources: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class Sources:
     sample_humans: int = 24
     sample_backgrounds: int = 24
     sample_size: int = 1024
+    exclude: Path | None = None
 
     @property
     def effective(self) -> tuple[str, ...]:
@@ -74,6 +77,8 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
         found.merge(find_pictures(Path(path), cache_dir, "human"))
     for path in sources.backgrounds:
         found.merge(find_pictures(Path(path), cache_dir, "background"))
+    if sources.exclude:
+        found.exclusion = read_exclusion(sources.exclude)
     if not found.candidates:
         raise SourceError(_nothing_found(sources, found))
     return found

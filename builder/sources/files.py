@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builder.errors import SourceError
 from builder.sources.archives import archive_members, member_folders
+from builder.sources.exclusion import Exclusion
 from builder.sources.layer import Candidate, Content, FileContent, Role, printable
 from builder.sources.roles import archive_stem, is_archive, is_picture, role_of
 
@@ -25,11 +26,13 @@ class Found:
         candidates: the pictures with a role.
         ignored: how many files were passed over, by reason.
         downloads: the files that were fetched from Google Drive.
+        exclusion: what a person rejected.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     downloads: list[Path] = field(default_factory=list)
+    exclusion: Exclusion | None = None
 
     def merge(self, other: Found) -> None:
         """Add what another source offers."""
