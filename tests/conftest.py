@@ -14,6 +14,7 @@ from hypothesis import settings
 from builder.sources import drive as drive_module
 from tests.drive_server import DriveServer, RemoteFolder
 from tests.hub import HubServer
+from tests.hub_case import REPO, Client
 from tests.publishing import make_desk
 
 # Busy machines miss deadlines; and a test that fails should fail for everyone.
@@ -88,3 +89,11 @@ def desk(first_desk: Path, tmp_path: Path) -> Path:
     """`layers` and the `folder` built from them, a copy for each test that publishes."""
     shutil.copytree(first_desk, tmp_path / "desk")
     return tmp_path / "desk"
+
+
+@pytest.fixture
+def api(hub: HubServer) -> Client:
+    """A client, and an empty repository."""
+    client = Client()
+    client.create_repo(REPO, repo_type="dataset")
+    return client
