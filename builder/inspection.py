@@ -122,12 +122,15 @@ def inspect_layers(
             disable=not progress,
         )
         examined = list(bar)
-    usable = {one.layer.id: one for one in examined if one.layer}
+    # A file may be offered in both roles, and is judged in the one that a build gives it.
+    usable = {(one.layer.id, one.layer.role): one for one in examined if one.layer}
     layers, duplicates = drop_duplicates([one.layer for one in examined if one.layer])
     left_out = [one.left_out for one in examined if one.left_out]
     layers, excluded = drop_excluded(layers, left_out, found.exclusion)
     alike = _alike(layers, recipe)
-    judged = [_judged(usable[layer.id], layer, alike[layer.id], recipe) for layer in layers]
+    judged = [
+        _judged(usable[layer.id, layer.role], layer, alike[layer.id], recipe) for layer in layers
+    ]
     judged += [_rejected(out) for out in (*left_out, *duplicates, *excluded)]
     return sorted(judged, key=_worst_first)
 

@@ -83,6 +83,8 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder / "humans" / "broken.png", png(human(1))[:500])
     write(folder / "backgrounds" / "nearly flat.jpg", jpeg(np.full((300, 400, 3), 90, np.uint8)))
     write(folder / "backgrounds" / "twin.jpg", jpeg(cv2.convertScaleAbs(view_of(0), alpha=0.9)))
+    # A human in the wrong folder too: it stays a human.
+    write(folder / "backgrounds" / "no view.png", png(human(0)))
     write(folder / "backgrounds" / "other.jpg", jpeg(view_of(40)))
     return folder
 
@@ -133,7 +135,7 @@ def test_rejected_is_what_a_build_leaves_out(
     assert {(out["name"], out["reason"]) for out in left_out} == {
         (row["name"], row["reasons"]) for row in rejected
     }
-    assert {Path(out["name"]).stem for out in left_out} == {"no alpha", "broken"}
+    assert {Path(out["name"]).stem for out in left_out} == {"no alpha", "broken", "no view"}
 
 
 def test_thresholds_are_knobs(layers: Path, tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_in_a_browser_the_layers_can_be_seen_and_filtered(report: Path, tmp_path
     probe = page.replace('<option value="">all</option><option>human', "<option>human", 1)
     copy = write(tmp_path / "page.html", probe.encode())
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    for path, expected in ((report / "layers.html", 18), (copy, 11)):
+    for path, expected in ((report / "layers.html", 19), (copy, 11)):
         done = subprocess.run(
             [*command, "--virtual-time-budget=3000", path.as_uri()],
             capture_output=True,
