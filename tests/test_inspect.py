@@ -92,18 +92,24 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inspected(layers: Path, report: Path, *arguments: str | Path) -> dict[str, dict[str, Any]]:
     done = run("inspect", "--source", layers, "--report", report, *arguments)
     assert done.returncode == 0, done.stderr
+    return read_table(report)
+
+
+def read_table(report: Path) -> dict[str, dict[str, Any]]:
     table = pq.read_table(report / "layers.parquet").to_pylist()
     return {Path(row["name"]).stem: row for row in table}
 
 
 @pytest.fixture(scope="module")
 def report(layers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("report")
+    folder = tmp_path_factory.mktemp("report")
+    inspected(layers, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def table(layers: Path, report: Path) -> dict[str, dict[str, Any]]:
-    return inspected(layers, report)
+def table(report: Path) -> dict[str, dict[str, Any]]:
+    return read_table(report)
 
 
 @pytest.mark.parametrize("kind", [*FLAWS, "nearly flat"])
