@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from hypothesis import strategies as st
 
-from builder.compose.figure import SIDES, Side
+from builder.cuts import SIDES, Side
 from tests.kit import Pixels
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.compose import Composite, compose, composite_rng, prepare_figure
-from builder.compose.figure import find_cuts
+from builder.cuts import find_cuts
 from builder.errors import LayerError
 from builder.layers import admit
 from builder.matte import clean_matte

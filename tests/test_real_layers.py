@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from builder.compose import compose, composite_rng, prepare_figure
-from builder.compose.figure import Figure, find_cuts
+from builder.compose.figure import Figure
+from builder.cuts import find_cuts
 from builder.layers import decode_background, decode_human
 from builder.matte import clean_matte
 from builder.recipe import CLASSIC, REALISTIC

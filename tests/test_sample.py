@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from builder.compose.figure import find_cuts
+from builder.cuts import find_cuts
 from builder.errors import SourceError
 from builder.layers import Pixels, admit_all, decode_background, decode_human
 from builder.matte import clean_matte

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from builder.compose.figure import Figure, Points, Side
+from builder.compose.figure import Figure
+from builder.cuts import Points, Side
 from builder.errors import LayerError
 from builder.recipe import Recipe
 
