@@ -231,19 +231,20 @@ def inspect(
       human-segmentation build --source my-layers --exclude exclude.txt
     """
     from builder.engines import available_workers
-    from builder.inspection import inspect_layers, write_report
+    from builder.inspection import check_report_folder, inspect_layers, write_report
     from builder.people import PeopleDetector
     from builder.recipe import DEFAULT_RECIPE
     from builder.report import print_inspection
     from builder.sources import collect
 
+    check_report_folder(report)
     chosen = chosen_recipe(recipe_name or DEFAULT_RECIPE, settings, {})
     detector = PeopleDetector(people_detector) if people_detector else None
     found = collect(sources_of(sources))
     threads = workers or available_workers()
-    judged = inspect_layers(found, chosen, detector=detector, threads=threads)
-    page = write_report(judged, report, detector=detector.name if detector else None)
-    print_inspection(judged, page)
+    rows = inspect_layers(found, chosen, detector=detector, threads=threads)
+    page = write_report(rows, report, detector=detector.name if detector else None)
+    print_inspection(rows, page)
 
 
 @cli.command()

@@ -89,7 +89,7 @@ def allowed(field: dataclasses.Field[Any]) -> str:
     if "several" in field.metadata:
         needed: Any = field.default
         some = ", ".join(field.metadata["several"])
-        return f"some of {some}; {', '.join(needed)} among them"
+        return f"some of {some}" + (f"; {', '.join(needed)} among them" if needed else "")
     if "bounds" not in field.metadata:
         return "a text of 1 to 100 printable characters"
     low, high = field.metadata["bounds"]

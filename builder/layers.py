@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from builder.cuts import Side
 from builder.errors import LayerError, SourceError
-from builder.matte import bounding_box, clean_matte
+from builder.hashing import perceptual_hash
+from builder.measures import Measures
 from builder.recipe import Recipe
 from builder.sources.exclusion import Exclusion
 from builder.sources.layer import Candidate, Layer, Role, content_id, printable
+from builder.verdicts import DUPLICATE, EXCLUDED, Finding, judge, kind_of, rejection
 
 Pixels = npt.NDArray[np.uint8]
 
 # Pillow opens many more, PostScript among them, which it hands to a program of its own.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 
-_OPAQUE = 250
-_EMPTY_SHARE = 0.001
-# Humans up to here were placed on every background up to here; beyond 10 some have no place.
-_LONGEST_ASPECT = 8
-_HASH_SIDE = 16
 # The second is a warning, raised where Python runs with -W error.
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What Pillow's decoders were seen to raise on damaged files, struct.error and zlib.error included.
@@ -67,6 +65,71 @@ class Admitted:
     left_out: tuple[LeftOut, ...]
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What `inspect` asks of each layer, beyond what decides whether it is used.
+
+    Attributes:
+        thumbnail: makes a data URI from the decoded picture.
+        people: gives the score of a people detector for an RGB picture; None where there is none.
+    """
+
+    thumbnail: Callable[[Pixels], str]
+    people: Callable[[Pixels], float] | None = None
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A candidate with all that was found.
+
+    Attributes:
+        candidate: what was examined.
+        id: as a layer has it; empty if it could not be read.
+        width, height: px; None if it could not be decoded.
+        perceptual_hash: empty if it could not be decoded, or is left out.
+        measures: None if it could not be measured, or need not be.
+        cuts: the sides on which the border cuts a human; only with a survey.
+        findings: what is wrong with it.
+        thumbnail: with a survey, of whatever could be decoded; else empty.
+    """
+
+    candidate: Candidate
+    id: str = ""
+    width: int | None = None
+    height: int | None = None
+    perceptual_hash: str = ""
+    measures: Measures | None = None
+    cuts: tuple[Side, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    thumbnail: str = ""
+
+    @property
+    def reason(self) -> str:
+        """What it is left out for; empty if it is used."""
+        return next((finding.text for finding in self.findings if finding.rejects), "")
+
+    def found(self, *findings: Finding) -> Examined:
+        """Return the same with more findings."""
+        return dataclasses.replace(self, findings=(*self.findings, *findings))
+
+    def admitted(self) -> Layer | LeftOut:
+        """Return the layer, or what it is left out for."""
+        role, name = self.candidate.role, self.candidate.name
+        if self.reason:
+            return LeftOut(name, role, self.reason)
+        assert self.width
+        assert self.height
+        return Layer(
+            id=self.id,
+            role=role,
+            name=name,
+            width=self.width,
+            height=self.height,
+            perceptual_hash=self.perceptual_hash,
+            content=self.candidate.content,
+        )
+
+
 def admit_all(
     candidates: Sequence[Candidate],
     recipe: Recipe,
@@ -83,38 +146,72 @@ def admit_all(
         recipe: the thresholds.
         exclusion: what a person rejected.
         threads: decoders release the interpreter, so threads are enough here.
-        strict: whether a picture that cannot be used is an error.
+        strict: whether a picture that cannot be used is an error; one that is excluded is none.
         progress: whether to show a bar.
 
     Raises:
-        SourceError: with `strict`, what is wrong with the pictures; else, no human or no
-            background is left, and why; or an entry of `exclusion` excludes nothing.
+        SourceError: an exclusion matches nothing; with `strict`, what is wrong with the pictures;
+            else, no human or no background is left, and why.
     """
-    layers: list[Layer] = []
-    left_out: list[LeftOut] = []
-    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
-        # Sizes are checked here, and named; Pillow's warning would only come on top.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = pool.map(lambda candidate: admit(candidate, recipe), candidates)
-        bar = tqdm(
-            results, "Checking layers", len(candidates), unit=" layers", disable=not progress
-        )
-        for result in bar:
-            if isinstance(result, LeftOut):
-                left_out.append(result)
-            else:
-                layers.append(result)
-    layers, duplicates = drop_duplicates(layers)
-    layers, excluded = drop_excluded(layers, left_out, exclusion)
-    left_out = sorted([*left_out, *duplicates, *excluded], key=lambda out: (out.role, out.name))
-    if strict and len(left_out) > len(excluded):
+    examined = examine_all(
+        candidates, recipe, exclusion=exclusion, threads=threads, progress=progress
+    )
+    results = [each.admitted() for each in examined]
+    layers = sorted(
+        (result for result in results if isinstance(result, Layer)),
+        key=lambda layer: (layer.role != "human", layer.name),
+    )
+    left_out = sorted(
+        (result for result in results if isinstance(result, LeftOut)),
+        key=lambda out: (out.role, out.name),
+    )
+    faulty = [out for out in left_out if kind_of(out.reason) != EXCLUDED]
+    if strict and faulty:
         raise SourceError(
-            f"{len(left_out)} pictures cannot be used, and --strict is on: {_listed(left_out)}."
+            f"{len(faulty)} pictures cannot be used, and --strict is on: {_listed(faulty)}."
         )
     for role in ("human", "background"):
         if not any(layer.role == role for layer in layers):
             raise SourceError(_none_left(role, len(candidates), left_out))
     return Admitted(tuple(layers), tuple(left_out))
+
+
+def examine_all(
+    candidates: Sequence[Candidate],
+    recipe: Recipe,
+    *,
+    exclusion: Exclusion | None = None,
+    survey: Survey | None = None,
+    threads: int = 1,
+    progress: bool = True,
+) -> list[Examined]:
+    """Examine all candidates, in their order; of byte-identical ones all but one are rejected.
+
+    Args:
+        candidates, recipe, exclusion, threads, progress: as in `admit_all`.
+        survey: see `examine`.
+
+    Raises:
+        SourceError: an exclusion matches nothing.
+    """
+    with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
+        # Sizes are checked here, and named; Pillow's warning would only come on top.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        results = pool.map(
+            lambda candidate: examine(candidate, recipe, exclusion=exclusion, survey=survey),
+            candidates,
+        )
+        bar = tqdm(
+            results,
+            "Inspecting layers" if survey else "Checking layers",
+            len(candidates),
+            unit=" layers",
+            disable=not progress,
+        )
+        examined = list(bar)
+    if exclusion:
+        exclusion.check({text for each in examined for text in (each.id, each.candidate.name)})
+    return _without_duplicates(examined)
 
 
 def _none_left(role: Role, found: int, left_out: list[LeftOut]) -> str:
@@ -132,69 +229,95 @@ def admit(candidate: Candidate, recipe: Recipe) -> Layer | LeftOut:
     """Check one candidate: read it, decode it fully, judge it.
 
     Returns:
-        The layer, or what it is left out for. Byte-identical duplicates are found afterwards, by
-        `drop_duplicates`, since that needs all layers.
+        The layer, or what it is left out for. Byte-identical duplicates are found by `admit_all`,
+        since that needs all layers.
     """
-    result = examine(candidate, recipe)
-    return result if isinstance(result, LeftOut) else result[0]
+    return examine(candidate, recipe).admitted()
 
 
-def examine(candidate: Candidate, recipe: Recipe) -> tuple[Layer, Pixels] | LeftOut:
-    """Check one candidate as `admit` does; return its pixels as well, RGBA of a human, or RGB."""
+def examine(
+    candidate: Candidate,
+    recipe: Recipe,
+    *,
+    exclusion: Exclusion | None = None,
+    survey: Survey | None = None,
+) -> Examined:
+    """Read one candidate, decode it fully, judge it.
+
+    Args:
+        candidate, recipe, exclusion: as in `admit_all`.
+        survey: also find what is doubtful, and make a thumbnail. Without one only what decides
+            whether the layer is used is measured: the verdict on that is the same.
+    """
     try:
         data = candidate.content.read()
-        decode = decode_human if candidate.role == "human" else decode_background
-        pixels = decode(data, recipe.max_pixels)
-        height, width = pixels.shape[:2]
-        if min(height, width) < recipe.min_side:
-            raise LayerError(f"too small: {width}x{height}, under {recipe.min_side} px")
-        _check_aspect(width, height)
-        if candidate.role == "human":
-            _check_matte(pixels[..., 3], recipe)
-    except (LayerError, SourceError) as error:
-        return LeftOut(candidate.name, candidate.role, str(error))
-    layer = Layer(
-        id=content_id(data),
-        role=candidate.role,
-        name=candidate.name,
-        width=width,
-        height=height,
-        perceptual_hash=perceptual_hash(pixels),
-        content=candidate.content,
+    except SourceError as error:
+        findings = _excluded(candidate.name, "", exclusion)
+        return Examined(candidate, findings=(*findings, rejection(str(error))))
+    identity = content_id(data)
+    findings = _excluded(candidate.name, identity, exclusion)
+    if findings and not survey:
+        return Examined(candidate, identity, findings=findings)
+    try:
+        pixels, transparent = _decoded(candidate.role, data, recipe.max_pixels)
+    except LayerError as error:
+        return Examined(candidate, identity, findings=(*findings, rejection(str(error))))
+    judged = judge(
+        candidate.role,
+        pixels,
+        recipe,
+        transparent=transparent,
+        doubts=survey is not None,
+        people=survey.people if survey else None,
     )
-    return layer, pixels
+    findings = (*findings, *judged.findings)
+    used = not any(finding.rejects for finding in findings)
+    height, width = pixels.shape[:2]
+    return Examined(
+        candidate,
+        identity,
+        width,
+        height,
+        perceptual_hash(pixels) if used else "",
+        judged.measures,
+        judged.cuts,
+        findings,
+        survey.thumbnail(pixels) if survey else "",
+    )
 
 
-def drop_duplicates(layers: list[Layer]) -> tuple[list[Layer], list[LeftOut]]:
-    """Keep one of each set of byte-identical layers: the first by role and name.
+def _excluded(name: str, identity: str, exclusion: Exclusion | None) -> tuple[Finding, ...]:
+    if exclusion and exclusion.covers(name, identity):
+        return (rejection(f"{EXCLUDED} by {exclusion.file_name}"),)
+    return ()
+
+
+def _without_duplicates(examined: list[Examined]) -> list[Examined]:
+    """Reject all but one of each set of byte-identical layers: the first by role and name.
 
     A file that is offered both as a human and as a background stays a human.
     """
-    kept: dict[str, Layer] = {}
-    left_out = []
-    for layer in sorted(layers, key=lambda layer: (layer.role != "human", layer.name)):
-        first = kept.setdefault(layer.id, layer)
-        if first is not layer:
-            reason = f"byte-identical duplicate of {first.name}"
-            left_out.append(LeftOut(layer.name, layer.role, reason))
-    return list(kept.values()), left_out
+    first: dict[str, int] = {}
+    judged = list(examined)
+    usable = [number for number, each in enumerate(examined) if not each.reason]
+
+    def by_role_and_name(number: int) -> tuple[bool, str]:
+        candidate = examined[number].candidate
+        return candidate.role != "human", candidate.name
+
+    for number in sorted(usable, key=by_role_and_name):
+        kept = first.setdefault(examined[number].id, number)
+        if kept != number:
+            reason = f"{DUPLICATE} of {examined[kept].candidate.name}"
+            judged[number] = examined[number].found(rejection(reason))
+    return judged
 
 
-def drop_excluded(
-    layers: list[Layer], left_out: Sequence[LeftOut], exclusion: Exclusion | None
-) -> tuple[list[Layer], list[LeftOut]]:
-    """Drop the layers that a person rejected, by id or name.
-
-    Raises:
-        SourceError: an entry excludes nothing.
-    """
-    if exclusion is None:
-        return layers, []
-    named = [*(layer.name for layer in layers), *(out.name for out in left_out)]
-    exclusion.check({*named, *(layer.id for layer in layers)})
-    kept = [layer for layer in layers if not {layer.id, layer.name} & exclusion.entries]
-    gone = [layer for layer in layers if {layer.id, layer.name} & exclusion.entries]
-    return kept, [LeftOut(layer.name, layer.role, exclusion.reason) for layer in gone]
+def _decoded(role: Role, data: bytes, max_pixels: int) -> tuple[Pixels, float]:
+    """Return the picture and, of a background, the share of it that is transparent."""
+    if role == "human":
+        return decode_human(data, max_pixels), 0.0
+    return _decoded_background(data, max_pixels)
 
 
 def decode_human(data: bytes, max_pixels: int) -> Pixels:
@@ -222,72 +345,19 @@ def decode_background(data: bytes, max_pixels: int) -> Pixels:
     Raises:
         LayerError: not a picture, truncated, over `max_pixels`, or wholly transparent.
     """
+    return _decoded_background(data, max_pixels)[0]
+
+
+def _decoded_background(data: bytes, max_pixels: int) -> tuple[Pixels, float]:
     with _opened(data, max_pixels) as picture:
         if "A" not in picture.getbands() and "transparency" not in picture.info:
-            return _loaded(picture, "RGB")
+            return _loaded(picture, "RGB"), 0.0
         rgba = _loaded(picture, "RGBA")
     if not rgba[..., 3].any():
         raise LayerError("wholly transparent")
     canvas = Image.new("RGBA", (rgba.shape[1], rgba.shape[0]), (128, 128, 128, 255))
     canvas.alpha_composite(Image.fromarray(rgba))
-    return np.asarray(canvas.convert("RGB"))
-
-
-def perceptual_hash(pixels: Pixels) -> str:
-    """Return 256 bits, in hex, that stay nearly the same under resizing, recompression and gain.
-
-    Each bit is the sign of one of the 16 x 16 lowest coefficients of the cosine transform of the
-    64 x 64 grey picture (a human over mid-grey), after pHash: Zauner, "Implementation and
-    benchmarking of perceptual image hash functions", 2010. Signs instead of comparisons with the
-    median make mirroring exact: it inverts the bits of the odd columns; see `MIRRORED_BITS`.
-
-    Args:
-        pixels: uint8 (H, W, 3) RGB or (H, W, 4) straight RGBA.
-    """
-    # Shrinking first, one plane less and 64 times fewer pixels, makes the rest of the work free.
-    small = cv2.resize(_over_grey(pixels), (64, 64), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    low = cv2.dct(grey - grey.mean())[:_HASH_SIDE, :_HASH_SIDE]
-    return np.packbits(low > 0).tobytes().hex()
-
-
-MIRRORED_BITS = np.arange(_HASH_SIDE * _HASH_SIDE) % _HASH_SIDE % 2 == 1
-"""bool (256,): the bits of a perceptual hash that mirroring the picture inverts."""
-
-
-def _over_grey(pixels: Pixels) -> Pixels:
-    if pixels.shape[2] == 3:
-        return pixels
-    height, width = pixels.shape[:2]
-    factor = 256 / max(height, width, 256)
-    target = (max(1, round(width * factor)), max(1, round(height * factor)))
-    premultiplied = cv2.resize(
-        cv2.cvtColor(pixels, cv2.COLOR_RGBA2mRGBA), target, interpolation=cv2.INTER_AREA
-    )
-    alpha = premultiplied[..., 3:].astype(np.float32)
-    return np.rint(premultiplied[..., :3] + 128 * (1 - alpha / 255)).astype(np.uint8)
-
-
-def _check_matte(alpha: Pixels, recipe: Recipe) -> None:
-    if int(alpha.min()) >= _OPAQUE:
-        raise LayerError("alpha is fully opaque: nothing is cut out")
-    if np.count_nonzero(alpha >= 128) < _EMPTY_SHARE * alpha.size:
-        raise LayerError("alpha is empty")
-    matte = clean_matte(alpha, recipe)
-    left, top, right, bottom = bounding_box(matte)
-    width, height = right - left, bottom - top
-    if max(width, height) < recipe.min_side:
-        raise LayerError(f"too small: the figure is {width}x{height}, under {recipe.min_side} px")
-    _check_aspect(width, height)
-    # Even a frame that just fits the figure has to be covered; cf. `Recipe.min_coverage`.
-    covered = float(matte.sum(dtype=np.float64)) / 255 / (width * height)
-    if covered < 1.5 * recipe.min_coverage:
-        raise LayerError(f"too thin: the figure fills only {covered:.1%} of its own box")
-
-
-def _check_aspect(width: int, height: int) -> None:
-    if max(width, height) > _LONGEST_ASPECT * min(width, height):
-        raise LayerError(f"too narrow: {width}x{height}, over {_LONGEST_ASPECT} to 1")
+    return np.asarray(canvas.convert("RGB")), float(np.mean(rgba[..., 3] < 255))
 
 
 def _opened(data: bytes, max_pixels: int) -> Image.Image:

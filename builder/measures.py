@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from builder.matte import clean_matte
+from builder.matte import Matte
 from builder.recipe import Recipe
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,6 +37,7 @@ class Measures:
         sharpness: variance of the Laplacian of luma, levels squared, at a longer side of 512 px;
             Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000.
         contrast: standard deviation of luma, levels.
+        transparent: share of a background that had alpha, through which mid-grey shows now.
         people: probability of people in a background, as a detector says; None without one.
     """
 
@@ -46,16 +47,23 @@ class Measures:
     specks: float | None
     sharpness: float
     contrast: float
+    transparent: float | None = None
     people: float | None = None
 
 
-def measure_human(rgba: Pixels, recipe: Recipe) -> Measures:
-    """Measure a human: uint8 (H, W, 4), straight RGBA. The recipe's haze and speck knobs matter."""
+def measure_human(rgba: Pixels, cleaned: Matte, recipe: Recipe) -> Measures:
+    """Measure a human.
+
+    Args:
+        rgba: uint8 (H, W, 4), straight RGBA.
+        cleaned: uint8 (H, W), what `builder.matte.clean_matte` left of its alpha.
+        recipe: `haze_alpha` matters.
+    """
     alpha = np.ascontiguousarray(rgba[..., 3])
     solid = alpha >= _SOLID
     solid_pixels = max(1, int(np.count_nonzero(solid)))
     faint = (alpha >= _INVISIBLE) & (alpha < max(recipe.haze_alpha, _INVISIBLE))
-    removed = solid & (clean_matte(alpha, recipe) < _SOLID)
+    removed = solid & (cleaned < _SOLID)
     sharpness, contrast = _detail(np.ascontiguousarray(rgba[..., :3]), solid)
     return Measures(
         coverage=float(alpha.mean(dtype=np.float64)) / 255,
@@ -67,10 +75,10 @@ def measure_human(rgba: Pixels, recipe: Recipe) -> Measures:
     )
 
 
-def measure_background(rgb: Pixels) -> Measures:
-    """Measure a background: uint8 (H, W, 3), RGB."""
+def measure_background(rgb: Pixels, transparent: float, people: float | None) -> Measures:
+    """Measure a background: uint8 (H, W, 3), RGB; the rest is as `Measures` has it."""
     sharpness, contrast = _detail(rgb, None)
-    return Measures(None, None, None, None, sharpness, contrast)
+    return Measures(None, None, None, None, sharpness, contrast, transparent, people)
 
 
 def _see_through(alpha: Pixels) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.errors import PlanError
-from builder.layers import MIRRORED_BITS
+from builder.hashing import MIRRORED_BITS
 from builder.recipe import Recipe
 from builder.sources.layer import Layer, Role
 

@@ -28,6 +28,15 @@ Range = tuple[float, float]
 
 IMAGE_FORMATS = ("jpeg", "png", "webp")
 BLENDS = ("srgb", "linear")
+DOUBTS = (
+    "haze",
+    "see-through body",
+    "detached specks",
+    "cut at the top",
+    "blurred",
+    "nearly flat",
+    "has alpha",
+)
 LABELS = ("mask", "trimap", "foreground", "background")
 
 # The parser's own error is a ValueError, as is a number without end; a nesting without end is not.
@@ -75,6 +84,10 @@ class Recipe:
     )
     doubt_people: float = knob(
         0.5, 0.0, 1.0, "and backgrounds with people in them by a higher probability"
+    )
+
+    leave_out: tuple[str, ...] = choices(
+        (), DOUBTS, "doubts that leave a layer out, of a build too"
     )
 
     haze_alpha: int = knob(32, 0, 128, "alpha under which a far pixel counts as haze, of 255")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from builder.hub.compare import Kind
     from builder.hub.plan import PublishPlan
     from builder.hub.publish import PublishResult
-    from builder.inspection import Judged
+    from builder.inspection import Row
     from builder.manifest import Manifest
 
 _LISTED = 10
@@ -81,16 +81,14 @@ def _print_left_out(manifest: Manifest) -> None:
         click.echo(f"  ignored {count_of(count, 'file')}: {reason}")
 
 
-def print_inspection(judged: Sequence[Judged], page: Path) -> None:
+def print_inspection(rows: Sequence[Row], page: Path) -> None:
     """Say how many layers were judged how, and for what."""
     for role in ("human", "background"):
-        own = [one for one in judged if one.role == role]
-        verdicts = Counter(one.verdict for one in own)
+        own = [row for row in rows if row.role == role]
+        verdicts = Counter(row.verdict for row in own)
         counts = ", ".join(f"{verdicts[name]:,} {name}" for name in ("ok", "clean", "reject"))
         click.secho(f"{count_of(len(own), role)}: {counts}", bold=True)
-        kinds = Counter(
-            (one.verdict, reason.partition(":")[0]) for one in own for reason in one.reasons
-        )
+        kinds = Counter((row.verdict, found.kind) for row in own for found in row.findings)
         for (verdict, kind), count in kinds.most_common(_LISTED):
             click.echo(f"  {verdict:<7} {count:>7,}  {kind}")
     click.echo(f"Look:  {page}, and the tables beside it")

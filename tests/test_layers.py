@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
 from builder.errors import LayerError, SourceError
+from builder.hashing import MIRRORED_BITS, perceptual_hash
 from builder.layers import (
-    MIRRORED_BITS,
     LeftOut,
     admit,
     admit_all,
     decode_background,
     decode_human,
-    perceptual_hash,
 )
 from builder.recipe import CLASSIC
 from builder.sources.layer import Layer, Role

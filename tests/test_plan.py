@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import PlanError
-from builder.layers import MIRRORED_BITS
+from builder.hashing import MIRRORED_BITS
 from builder.plan import Pair, Plan, SplitPlan, make_plan, near_duplicate_groups
 from builder.sources.layer import Layer
 from tests.planning import flipped, layer, layers, recipe

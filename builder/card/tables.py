@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 
 from builder.manifest import Manifest
-from builder.recipe import Recipe
+from builder.recipe import DOUBTS, Recipe
 
 _BARS = " ▏▎▍▌▋▊▉█"
 _BAR_WIDTH = 32
@@ -27,6 +27,7 @@ _REASONS = (
     "too small",
     "too thin",
     "wholly transparent",
+    *DOUBTS,
 )
 _REASON_TEXTS = {
     "excluded by": "excluded by a person",

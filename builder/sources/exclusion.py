@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from builder.errors import SourceError
@@ -18,18 +19,21 @@ class Exclusion:
 
     Attributes:
         file_name: of the file that says so.
-        entries: ids and names of layers.
+        lines: what each line may mean. In `photo #2.png` a name is read, and a comment after one.
     """
 
     file_name: str
-    entries: frozenset[str]
+    lines: tuple[tuple[str, ...], ...]
 
-    @property
-    def reason(self) -> str:
-        """Why such a layer is left out."""
-        return f"excluded by {self.file_name}"
+    @cached_property
+    def _entries(self) -> frozenset[str]:
+        return frozenset(entry for line in self.lines for entry in line)
 
-    def check(self, known: Collection[str]) -> None:
+    def covers(self, name: str, layer_id: str) -> bool:
+        """Tell whether a layer with this name, or with this id, is listed."""
+        return name in self._entries or layer_id in self._entries
+
+    def check(self, known: Set[str]) -> None:
         """Refuse entries that exclude nothing, which are misspelt more often than not.
 
         Args:
@@ -38,7 +42,7 @@ class Exclusion:
         Raises:
             SourceError: it names some of them.
         """
-        unknown = sorted(self.entries - set(known))
+        unknown = [line[0] for line in self.lines if not set(line) & known]
         if unknown:
             first = ", ".join(repr(entry) for entry in unknown[:_SHOWN])
             more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
@@ -49,7 +53,7 @@ class Exclusion:
 
 
 def read_exclusion(path: Path) -> Exclusion:
-    """Read such a file; what follows a # at the start of a line or after a space is a comment.
+    """Read such a file; a # at the start of a line, or after a space, begins a comment.
 
     Raises:
         SourceError: it cannot be read as text.
@@ -60,5 +64,9 @@ def read_exclusion(path: Path) -> Exclusion:
         raise SourceError(
             f"{path}: cannot be read ({error}). It has to be text, an id or a name on each line."
         ) from error
-    entries = ((" " + line).partition(" #")[0].strip() for line in lines)
-    return Exclusion(printable(path.name), frozenset(entry for entry in entries if entry))
+    meant = (
+        (line.strip(), line.partition(" #")[0].strip())
+        for line in lines
+        if line.strip() and not line.lstrip().startswith("#")
+    )
+    return Exclusion(printable(path.name), tuple(tuple(dict.fromkeys(both)) for both in meant))

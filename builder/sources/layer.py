@@ -58,7 +58,7 @@ class Layer:
     """A usable picture. `id` is a hash of its bytes, so names and order never matter.
 
     `width` and `height` are in pixels, after EXIF rotation. `perceptual_hash` is 64 hex digits;
-    see `builder.layers.perceptual_hash`.
+    see `builder.hashing.perceptual_hash`.
     """
 
     id: str
