@@ -19,8 +19,8 @@ _TOUCHED = 8
 _SILHOUETTE = 32
 _SOLID = 128
 _SEE_THROUGH = 230
-# Mattes are soft this far from their outline, share of the picture's longer side.
-_OUTLINE = 0.015
+# Hair reaches this far in from the outline, share of the square root of the figure's area.
+_OUTLINE = 0.06
 # Sharpness depends on resolution: pictures are compared at this longer side, px.
 _COMPARED_SIDE = 512
 
@@ -68,7 +68,7 @@ def measure_human(rgba: Pixels, cleaned: Matte, recipe: Recipe) -> Measures:
     return Measures(
         coverage=float(alpha.mean(dtype=np.float64)) / 255,
         haze=float(np.count_nonzero(faint)) / solid_pixels,
-        see_through=_see_through(alpha),
+        see_through=_see_through(cleaned),
         specks=float(np.count_nonzero(removed)) / solid_pixels,
         sharpness=sharpness,
         contrast=contrast,
@@ -81,24 +81,26 @@ def measure_background(rgb: Pixels, transparent: float, people: float | None) ->
     return Measures(None, None, None, None, sharpness, contrast, transparent, people)
 
 
-def _see_through(alpha: Pixels) -> float:
+def _see_through(cleaned: Matte) -> float:
     """Return the share of the inside that shines through.
 
     The inside is that of the outermost outline, so that a body that has all but vanished counts;
-    what is quite transparent there, as between arm and hip, is no part of the figure.
+    what is quite transparent there, as between arm and hip, is no part of the figure. It begins
+    where hair has ended, which is a share of the figure's size and not of the picture's.
     """
     outlines, _ = cv2.findContours(
-        (alpha >= _SILHOUETTE).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+        (cleaned >= _SILHOUETTE).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
-    filled = np.zeros(alpha.shape, np.uint8)
+    filled = np.zeros(cleaned.shape, np.uint8)
     cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
-    width = max(2, round(_OUTLINE * max(alpha.shape)))
     # What is quite transparent has an outline of its own.
-    filled[alpha < _TOUCHED] = 0
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    inside = cv2.erode(filled, disc, borderType=cv2.BORDER_REPLICATE).astype(bool)
+    filled[cleaned < _TOUCHED] = 0
+    reach = _OUTLINE * float(np.count_nonzero(filled)) ** 0.5
+    # Beyond a border that cuts it the figure goes on: there is no outline.
+    padded = cv2.copyMakeBorder(filled, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1] > reach
     total = np.count_nonzero(inside)
-    return float(np.count_nonzero(alpha[inside] < _SEE_THROUGH)) / total if total else 0.0
+    return float(np.count_nonzero(cleaned[inside] < _SEE_THROUGH)) / total if total else 0.0
 
 
 def _detail(rgb: Pixels, solid: Mask | None) -> tuple[float, float]:
