@@ -243,7 +243,7 @@ def inspect(
     found = collect(sources_of(sources))
     threads = workers or available_workers()
     rows = inspect_layers(found, chosen, detector=detector, threads=threads)
-    page = write_report(rows, report, detector=detector.name if detector else None)
+    page = write_report(rows, report, chosen, detector=detector.name if detector else None)
     print_inspection(rows, page)
 
 

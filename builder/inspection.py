@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from builder.layers import Examined, Pixels, Survey, examine_all
 from builder.measures import Measures
 from builder.pages import data_uri, write_page
 from builder.people import PeopleDetector
-from builder.plan import near_duplicates
+from builder.plan import near_duplicate_groups
 from builder.recipe import Recipe
 from builder.sources import Found
 from builder.sources.layer import Role
@@ -46,8 +46,8 @@ class Row:
 
     Attributes:
         examined: what was found of it.
-        alike: the name of a layer that it looks like; empty if there is none.
-        near_duplicates: how many others look like it.
+        alike: the name of the first of the layers that look alike; empty if no other does.
+        near_duplicates: how many others look like it, directly or through others.
     """
 
     examined: Examined
@@ -139,36 +139,41 @@ def _thumbnail(pixels: Pixels) -> str:
 
 
 def _with_alike(examined: Sequence[Examined], recipe: Recipe) -> list[Row]:
-    """Doubt the layers of a role that look like another one, and name it: the first by name."""
+    """Doubt the layers of a role that look alike, as a build keeps them in one split."""
     rows = [Row(each) for each in examined if each.reason]
     for role in ("human", "background"):
         own = sorted(
             (each for each in examined if each.candidate.role == role and not each.reason),
             key=lambda each: each.candidate.name,
         )
-        others: dict[int, list[int]] = {}
-        hashes = [each.perceptual_hash for each in own]
+        groups: dict[int, list[Examined]] = {}
         if own:
-            for one, other in near_duplicates(hashes, hashes, recipe.near_duplicate_bits):
-                if one != other:
-                    others.setdefault(one, []).append(other)
-        for number, each in enumerate(own):
-            alike = others.get(number)
-            if alike is None:
-                rows.append(Row(each))
-                continue
-            name = own[min(alike)].candidate.name
-            doubted = each.found(Finding("near-duplicate", f"near-duplicate of {name}"))
-            rows.append(Row(doubted, name, len(alike)))
+            hashes = [each.perceptual_hash for each in own]
+            roots = near_duplicate_groups(hashes, recipe.near_duplicate_bits)
+            for root, each in zip(roots, own, strict=True):
+                groups.setdefault(int(root), []).append(each)
+        for group in groups.values():
+            rows += _alike(group) if len(group) > 1 else [Row(group[0])]
     return rows
 
 
-def write_report(rows: Sequence[Row], folder: Path, *, detector: str | None) -> Path:
+def _alike(group: list[Examined]) -> Iterator[Row]:
+    first, second, *_ = names = [each.candidate.name for each in group]
+    for name, each in zip(names, group, strict=True):
+        other = second if name == first else first
+        doubted = each.found(Finding("near-duplicate", f"near-duplicate of {other}"))
+        yield Row(doubted, first, len(group) - 1)
+
+
+def write_report(
+    rows: Sequence[Row], folder: Path, recipe: Recipe, *, detector: str | None
+) -> Path:
     """Write the tables and the page, and return the page's path.
 
     Args:
         rows: from `inspect_layers`.
         folder: made if there is none; an older report in it is replaced.
+        recipe: the thresholds, for the page.
         detector: what looked for people, for the page; None if nothing did.
 
     Raises:
@@ -201,7 +206,20 @@ def write_report(rows: Sequence[Row], folder: Path, *, detector: str | None) -> 
         for cell, row in zip(cells, rows, strict=True)
     )
     measures = [field.name for field in dataclasses.fields(Measures)]
-    header = {"measures": measures, "verdicts": VERDICTS, "detector": detector}
+    header = {
+        "measures": measures,
+        "verdicts": VERDICTS,
+        "detector": detector,
+        "thresholds": {
+            "haze": (recipe.doubt_haze, "over"),
+            "see_through": (recipe.doubt_see_through, "over"),
+            "specks": (recipe.doubt_specks, "over"),
+            "sharpness": (recipe.doubt_sharpness, "under"),
+            "contrast": (recipe.doubt_contrast, "under", "background"),
+            "transparent": (0, "over"),
+            "people": (recipe.doubt_people, "over"),
+        },
+    }
     write_page(folder / PAGE, _TEMPLATE, header, "layers", items)
     return folder / PAGE
 
