@@ -222,12 +222,14 @@ def inspect(
 ) -> None:
     """Judge every layer, changing nothing: ok, clean (usable, but look at it) or reject.
 
-    Rejected is what `build` leaves out. Thresholds for doubt are the recipe's doubt_* knobs.
+    Rejected is what `build` leaves out. Thresholds for doubt are the recipe's doubt_* knobs; its
+    leave_out names the doubts that are reason enough, for `build` too.
 
     \b
     Examples:
       human-segmentation inspect --source my-layers
       human-segmentation inspect --source my-layers --set doubt_see_through=0.02
+      human-segmentation inspect --source my-layers --set 'leave_out=["blurred"]'
       human-segmentation build --source my-layers --exclude exclude.txt
     """
     from builder.engines import available_workers
@@ -243,8 +245,9 @@ def inspect(
     found = collect(sources_of(sources))
     threads = workers or available_workers()
     rows = inspect_layers(found, chosen, detector=detector, threads=threads)
-    page = write_report(rows, report, chosen, detector=detector.name if detector else None)
-    print_inspection(rows, page)
+    name = detector.name if detector else None
+    page = write_report(rows, report, chosen, detector=name)
+    print_inspection(rows, page, detector=name)
 
 
 @cli.command()

@@ -61,8 +61,9 @@ class Row:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong with it, what leaves it out first."""
-        return tuple(sorted(self.examined.findings, key=lambda finding: not finding.rejects))
+        """What is wrong with it; of what is left out, what a build leaves it out for."""
+        rejecting = tuple(finding for finding in self.examined.findings if finding.rejects)
+        return rejecting[:1] or self.examined.findings
 
     @property
     def verdict(self) -> Verdict:

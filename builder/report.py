@@ -81,8 +81,11 @@ def _print_left_out(manifest: Manifest) -> None:
         click.echo(f"  ignored {count_of(count, 'file')}: {reason}")
 
 
-def print_inspection(rows: Sequence[Row], page: Path) -> None:
-    """Say how many layers were judged how, and for what."""
+def print_inspection(rows: Sequence[Row], page: Path, *, detector: str | None) -> None:
+    """Say how many layers were judged how and for what, and what to do next.
+
+    `detector` is what looked for people; None if nothing did.
+    """
     for role in ("human", "background"):
         own = [row for row in rows if row.role == role]
         verdicts = Counter(row.verdict for row in own)
@@ -91,6 +94,8 @@ def print_inspection(rows: Sequence[Row], page: Path) -> None:
         kinds = Counter((row.verdict, found.kind) for row in own for found in row.findings)
         for (verdict, kind), count in kinds.most_common(_LISTED):
             click.echo(f"  {verdict:<7} {count:>7,}  {kind}")
+    if detector is None:
+        click.echo("Nobody looked for people in backgrounds: --people-detector MODEL.onnx would")
     click.echo(f"Look:  {page}, and the tables beside it")
     click.echo("Next:  tick what you reject there, save the list, and give it to build --exclude")
 

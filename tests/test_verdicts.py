@@ -127,6 +127,7 @@ def test_the_end_counts_kinds_of_reasons(report: Path, output: list[str]) -> Non
     assert ["reject", "1", "byte-identical duplicate"] in lines
     assert ["clean", "2", "near-duplicate"] in lines
     assert ["reject", "1", "too small"] in lines
+    assert "Nobody looked for people" in output[0]
 
 
 def test_duplicates_and_names_with_a_hash_can_be_excluded(
