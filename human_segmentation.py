@@ -219,9 +219,11 @@ class HumanSegmentation(datasets.GeneratorBasedBuilder):
 def _portions(plan: Plan) -> dict[str, list[Shard]]:
     """Return the work of each split in small parts, in the order of the plan."""
     return {
-        split.split: dataclasses.replace(
-            split, humans_per_shard=-(-len(split.humans) // _MAX_PORTIONS)
-        ).shards()
+        split.split: [
+            portion
+            for shard in split.shards()
+            for portion in shard.parts(-(-len(split.humans) // _MAX_PORTIONS))
+        ]
         for split in plan.splits
     }
 

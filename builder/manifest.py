@@ -67,7 +67,14 @@ class Manifest:
     def planned(self) -> list[Shard]:
         """Return what the shards were planned to be, in the same order."""
         return [
-            Shard(file.split, file.index, file.humans, file.backgrounds, self.recipe.per_human)
+            Shard(
+                file.split,
+                file.index,
+                file.humans,
+                file.backgrounds,
+                self.recipe.per_human,
+                file.companions,
+            )
             for file in self.shards
         ]
 
@@ -179,5 +186,5 @@ def _check(manifest: Manifest) -> None:
 
 
 def _shard(values: dict[str, Any]) -> ShardFile:
-    lists = ("humans", "backgrounds", "coverage")
+    lists = ("humans", "backgrounds", "companions", "coverage")
     return ShardFile(**{**values, **{name: tuple(values[name]) for name in lists}})

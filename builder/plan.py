@@ -7,6 +7,7 @@ composites takes no more memory than its layers.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,8 @@ SPLITS: tuple[Split, ...] = ("train", "validation")
 BYTES_PER_PIXEL = {"jpeg": 0.8, "webp": 0.5, "png": 2.6}
 _LABEL_BYTES_PER_PIXEL = {"mask": 0.0, "trimap": 0.05, "foreground": 1.0, "background": 2.2}
 _HASH_BLOCK = 1024
+# So few stay decoded while a shard is made; see `builder.shards`.
+_COMPANIONS = 24
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Pair:
 class Shard:
     """The humans of one Parquet file, each with its whole share of `per_human` pairs.
 
-    `backgrounds` are in the order in which the pairs take them, round and round.
+    `backgrounds` are in the order in which the pairs take them, round and round. `companions` are
+    those who may join the shard's humans in a picture; see `companions_of`.
     """
 
     split: Split
@@ -57,6 +61,7 @@ class Shard:
     humans: tuple[str, ...]
     backgrounds: tuple[str, ...]
     per_human: int
+    companions: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -67,6 +72,16 @@ class Shard:
     def rows(self) -> int:
         """The number of pairs."""
         return len(self.humans) * self.per_human
+
+    def parts(self, humans: int) -> list[Shard]:
+        """Return shards of fewer humans each, which together have the same pairs, in order."""
+        parts = []
+        for first in range(0, len(self.humans), humans):
+            start = first * self.per_human % len(self.backgrounds)
+            turned = (*self.backgrounds[start:], *self.backgrounds[:start])
+            own = self.humans[first : first + humans]
+            parts.append(dataclasses.replace(self, humans=own, backgrounds=turned))
+        return parts
 
     def pairs(self) -> Iterator[Pair]:
         """Yield the pairs, one human after the other, so that each is decoded once."""
@@ -90,6 +105,7 @@ class SplitPlan:
     backgrounds: tuple[str, ...]
     per_human: int
     humans_per_shard: int
+    company: bool = False
 
     @property
     def rows(self) -> int:
@@ -110,6 +126,7 @@ class SplitPlan:
             humans=self.humans[first : first + self.humans_per_shard],
             backgrounds=self._backgrounds_from(first),
             per_human=self.per_human,
+            companions=candidates((*self.humans[first:], *self.humans[:first]), self.company),
         )
 
     def _backgrounds_from(self, first: int) -> tuple[str, ...]:
@@ -152,8 +169,8 @@ def make_plan(layers: Sequence[Layer], recipe: Recipe, seed: int) -> Plan:
 
     Args:
         layers: usable layers of both roles, in any order, without byte-identical duplicates.
-        recipe: `per_human`, `validation`, `near_duplicate_bits`, `size`, `image_format` and
-            `shard_megabytes` matter.
+        recipe: `per_human`, `validation`, `near_duplicate_bits`, `size`, `image_format`,
+            `shard_megabytes` and `second_figure_probability` matter.
         seed: any integer; another seed gives other splits, pairs and composites.
 
     Raises:
@@ -169,11 +186,41 @@ def make_plan(layers: Sequence[Layer], recipe: Recipe, seed: int) -> Plan:
                 backgrounds=tuple(layer.id for layer in backgrounds[split]),
                 per_human=recipe.per_human,
                 humans_per_shard=humans_per_shard(backgrounds[split], recipe),
+                company=recipe.second_figure_probability > 0,
             )
             for split in SPLITS
             if humans[split]
         )
     )
+
+
+def candidates(humans: Sequence[str], company: bool) -> tuple[str, ...]:
+    """Return those who may join the humans of a shard, the first of them also the first here."""
+    return tuple(humans[:_COMPANIONS]) if company and len(humans) > 1 else ()
+
+
+def companions_of(shard: Shard, pair: Pair, recipe: Recipe, seed: int) -> tuple[str, ...]:
+    """Return who joins the human of a pair in its picture: no other human, one, or two.
+
+    A candidate's rank depends on the seed, the pair and itself alone, so that one who is gone
+    changes the pairs that showed it, and no other (rendezvous hashing: Thaler and Ravishankar,
+    "Using name-based mappings to increase hit rates", 1998).
+
+    Args:
+        shard: of the pair.
+        pair: from `Shard.pairs`.
+        recipe: `second_figure_probability` and `third_figure_probability` matter.
+        seed: of the dataset.
+    """
+    if not shard.companions:
+        return ()
+    drawn = int.from_bytes(seeded_key(seed, f"{pair.id}/company")[:8], "big") / 2**64
+    if drawn >= recipe.second_figure_probability:
+        return ()
+    third = drawn < recipe.second_figure_probability * recipe.third_figure_probability
+    others = (other for other in shard.companions if other != pair.human)
+    ranked = sorted(others, key=lambda other: seeded_key(seed, f"{pair.id}/{other}"))
+    return tuple(ranked[: 1 + third])
 
 
 def near_duplicate_groups(hashes: Sequence[str], max_bits: int) -> npt.NDArray[np.intp]:

@@ -62,6 +62,12 @@ class Recipe:
     )
 
     negatives: float = knob(0.0, 0.0, 0.9, "share of composites that show a background alone")
+    second_figure_probability: float = knob(
+        0.0, 0.0, 1.0, "chance of another human in the picture, where there is room"
+    )
+    third_figure_probability: float = knob(
+        0.25, 0.0, 1.0, "chance of one more, where there is another"
+    )
 
     min_side: int = knob(64, 8, 8192, "layers with a shorter side are left out, px")
     # Twice Pillow's own limit, over which it opens nothing at all.
@@ -320,9 +326,10 @@ def _toml_value(value: Any) -> str:
 
 def _probabilities(value: float) -> dict[str, float]:
     """Return a setting for the chance of every photometric operation."""
-    geometric = ("geometry_probability", "framing_probability", "flip_probability")
+    geometric = ("geometry", "framing", "flip", "second_figure", "third_figure")
     names = [field.name for field in dataclasses.fields(Recipe)]
-    return {n: value for n in names if n.endswith("_probability") and n not in geometric}
+    chances = {name.removesuffix("_probability") for name in names if "_probability" in name}
+    return {f"{name}_probability": value for name in sorted(chances - {*geometric})}
 
 
 CLASSIC = Recipe()
@@ -336,6 +343,7 @@ REALISTIC = PLAIN.replace(
         "name": "realistic",
         "decontamination": 0.8,
         "framing_probability": 1.0,
+        "second_figure_probability": 0.2,
         "defocus_probability": 0.5,
         "tone_match_probability": 0.9,
         "detail_match_probability": 0.9,

@@ -20,7 +20,9 @@ from builder.plan import (
     SPLITS,
     Shard,
     Split,
+    candidates,
     choose_groups,
+    companions_of,
     group_alike,
     humans_per_shard,
     near_duplicates,
@@ -243,19 +245,40 @@ def _update_split(
 ) -> list[Shard]:
     """Return the shards of a split: old ones, with gaps closed, then those of the new humans."""
     present = {layer.id for layer in backgrounds}
-    remaining = [_Remaining.of(shard, gone_humans, present) for shard in old]
+    staying = [_without_gone_company(shard, gone_humans, recipe, seed) for shard in old]
+    remaining = [_Remaining.of(shard, gone_humans, present) for shard in staying]
     uses = Counter(dict.fromkeys(present, 0))
     for shard in remaining:
         uses.update(shard.kept_backgrounds())
     least_used = _LeastUsed(uses, seed)
     shards = [shard.filled(least_used) for shard in remaining if shard.humans]
     size = humans_per_shard(backgrounds, recipe)
+    company = recipe.second_figure_probability > 0
+    known = [human for shard in shards for human in shard.humans]
     next_index = max((shard.index for shard in old), default=-1) + 1
     for number, first in enumerate(range(0, len(joining), size)):
         humans = tuple(joining[first : first + size])
         taken = [b for _ in humans for b in least_used.take(recipe.per_human, ())]
-        shards.append(Shard(split, next_index + number, humans, tuple(taken), recipe.per_human))
+        others = candidates((*joining[first:], *joining[:first], *known), company)
+        index = next_index + number
+        shards.append(Shard(split, index, humans, tuple(taken), recipe.per_human, others))
     return shards
+
+
+def _without_gone_company(shard: Shard, gone: Collection[str], recipe: Recipe, seed: int) -> Shard:
+    """Return the shard without companions that are gone; itself where no pair shows one of them."""
+    remaining = tuple(other for other in shard.companions if other not in gone)
+    if len(remaining) == len(shard.companions):
+        return shard
+    shown = (
+        other
+        for pair in shard.pairs()
+        if pair.human not in gone
+        for other in companions_of(shard, pair, recipe, seed)
+    )
+    if not any(other in gone for other in shown):
+        return shard
+    return dataclasses.replace(shard, companions=remaining)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +21,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from builder.compose import compose, composite_rng, prepare_figure
+from builder.compose.figure import Figure
 from builder.errors import FolderError, LayerError, PlanError
 from builder.layers import decode_background, decode_human
-from builder.plan import Pair, Shard, Split
+from builder.plan import Pair, Shard, Split, companions_of
+from builder.recent import Recent
 from builder.recipe import Recipe
 from builder.sources.layer import Layer
 
@@ -53,8 +54,10 @@ RENDERING = 1
 
 _OWN_METADATA = b"human-segmentation"
 _SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-# Enough for 40 backgrounds of 1360x768, a fraction of what a worker may use.
+# Enough for 40 backgrounds of 1360x768 and for the companions of a shard at 1024 px, and a fraction
+# of what a worker may use.
 _BACKGROUND_CACHE_BYTES = 128 * 1024**2
+_COMPANION_CACHE_BYTES = 64 * 1024**2
 
 
 def features_of(recipe: Recipe) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class Task:
     human: Layer
     pairs: tuple[Pair, ...]
     backgrounds: tuple[Layer, ...]
+    companions: tuple[tuple[Layer, ...], ...]
     recipe: Recipe
     seed: int
 
@@ -84,7 +88,7 @@ class ShardFile:
     """A finished Parquet file.
 
     Attributes:
-        name, split, index, humans, backgrounds: as in `builder.plan.Shard`.
+        name, split, index, humans, backgrounds, companions: as in `builder.plan.Shard`.
         rows: the number of its pairs.
         bytes: the size of the file.
         data_bytes: what its columns hold, compressed or not.
@@ -104,6 +108,7 @@ class ShardFile:
     coverage: tuple[int, ...]
     sha256: str
     fingerprint: str
+    companions: tuple[str, ...] = ()
 
 
 TaskRunner = Callable[[Callable[[Task], list[Row]], Iterable[Task]], Iterator[list[Row]]]
@@ -120,7 +125,11 @@ def shard_tasks(
         for start in range(0, len(own), recipe.row_group_rows):
             part = tuple(own[start : start + recipe.row_group_rows])
             backgrounds = tuple(layers[pair.background] for pair in part)
-            yield Task(layers[part[0].human], part, backgrounds, recipe, seed)
+            companions = tuple(
+                tuple(layers[other] for other in companions_of(shard, pair, recipe, seed))
+                for pair in part
+            )
+            yield Task(layers[part[0].human], part, backgrounds, companions, recipe, seed)
 
 
 def make_rows(task: Task) -> list[Row]:
@@ -131,12 +140,14 @@ def make_rows(task: Task) -> list[Row]:
         SourceError: a layer changed or went away since it was checked.
     """
     recipe = task.recipe
-    figure = prepare_figure(decode_human(task.human.read(), recipe.max_pixels), recipe)
+    figure = _figure(task.human, recipe)
     rows = []
-    for pair, layer in zip(task.pairs, task.backgrounds, strict=True):
-        background = _decoded_backgrounds().get(layer, recipe.max_pixels)
+    for pair, layer, others in zip(task.pairs, task.backgrounds, task.companions, strict=True):
+        background = _background(layer, recipe)
+        companions = [_companion(other, recipe) for other in others]
+        rng = composite_rng(task.seed, pair.human, pair.k)
         try:
-            made = compose(figure, background, recipe, composite_rng(task.seed, pair.human, pair.k))
+            made = compose(figure, background, recipe, rng, companions)
         except LayerError as error:
             raise PlanError(
                 f"{task.human.name} on {layer.name}: {error}. "
@@ -154,10 +165,30 @@ def make_rows(task: Task) -> list[Row]:
                 # A negative shows no human: whose turn it was says nothing of it.
                 "human": pair.human if made.provenance["geometry"] else "",
                 "background": pair.background,
-                "provenance": json.dumps({**names, **made.provenance}, ensure_ascii=False),
+                "provenance": json.dumps(
+                    {
+                        **names,
+                        **made.provenance,
+                        "figures": _named(made.provenance["figures"], (task.human, *others)),
+                    },
+                    ensure_ascii=False,
+                ),
             }
         )
     return rows
+
+
+def _named(figures: list[Row], layers: tuple[Layer, ...]) -> list[Row]:
+    """Return what is known of the figures of a scene, the furthest first, with who they are."""
+    return [
+        {
+            "human": layers[figure["number"]].id,
+            "human_name": layers[figure["number"]].name,
+            "geometry": figure["geometry"],
+            "light": figure["light"],
+        }
+        for figure in figures
+    ]
 
 
 def encode_image(pixels: Pixels, recipe: Recipe) -> bytes:
@@ -273,6 +304,7 @@ def describe_shard(path: Path, shard: Shard) -> ShardFile:
         index=shard.index,
         humans=shard.humans,
         backgrounds=shard.backgrounds,
+        companions=shard.companions,
         rows=parquet.metadata.num_rows,
         bytes=path.stat().st_size,
         data_bytes=sum(group.total_byte_size for group in groups),
@@ -347,27 +379,27 @@ def _batched(rows: Iterable[Row], count: int) -> Iterator[list[Row]]:
         yield batch
 
 
-class _DecodedBackgrounds:
-    """The backgrounds decoded last, up to a number of bytes."""
+def _figure(layer: Layer, recipe: Recipe) -> Figure:
+    return prepare_figure(decode_human(layer.read(), recipe.max_pixels), recipe)
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._pixels: OrderedDict[str, Pixels] = OrderedDict()
 
-    def get(self, layer: Layer, max_pixels: int) -> Pixels:
-        """Return the decoded layer, uint8 (H, W, 3) RGB; not to be written to."""
-        if layer.id in self._pixels:
-            self._pixels.move_to_end(layer.id)
-            return self._pixels[layer.id]
-        pixels = decode_background(layer.read(), max_pixels)
-        self._pixels[layer.id] = pixels
-        self._bytes += pixels.nbytes
-        while self._bytes > self._max_bytes and len(self._pixels) > 1:
-            self._bytes -= self._pixels.popitem(last=False)[1].nbytes
-        return pixels
+def _companion(layer: Layer, recipe: Recipe) -> Figure:
+    """Return a figure that several humans of a shard meet; not to be written to."""
+    return _recent_companions().get((layer.id, recipe), lambda: _figure(layer, recipe))
+
+
+def _background(layer: Layer, recipe: Recipe) -> Pixels:
+    """Return a decoded background, uint8 (H, W, 3) RGB; not to be written to."""
+    return _recent_backgrounds().get(
+        (layer.id, recipe), lambda: decode_background(layer.read(), recipe.max_pixels)
+    )
 
 
 @functools.cache
-def _decoded_backgrounds() -> _DecodedBackgrounds:
-    return _DecodedBackgrounds(_BACKGROUND_CACHE_BYTES)
+def _recent_backgrounds() -> Recent[Pixels]:
+    return Recent(_BACKGROUND_CACHE_BYTES, lambda pixels: pixels.nbytes)
+
+
+@functools.cache
+def _recent_companions() -> Recent[Figure]:
+    return Recent(_COMPANION_CACHE_BYTES, lambda figure: figure.pixels.nbytes)

@@ -34,7 +34,8 @@ NO_CAMERA = tuple(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("labels") / "folder"
-    return build(output, *SMALL, *ALL, *NO_CAMERA, "--image-format", "png")
+    scenes = ("--set", "second_figure_probability=0.5")
+    return build(output, *SMALL, *ALL, *NO_CAMERA, *scenes, "--image-format", "png")
 
 
 def pixels(cell: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from builder.errors import PlanError
 from builder.layers import Admitted
-from builder.plan import Pair, Shard, Split, make_plan
+from builder.plan import Pair, Shard, Split, companions_of, make_plan
 from builder.recipe import Recipe
 from builder.replan import Replan, replan
 from builder.sources.layer import Layer
@@ -60,6 +60,13 @@ class Dataset:
     def pairs(self) -> dict[tuple[str, int], Pair]:
         return {(pair.human, pair.k): pair for shard in self.shards for pair in shard.pairs()}
 
+    def company(self) -> dict[tuple[str, int], tuple[str, ...]]:
+        return {
+            (pair.human, pair.k): companions_of(shard, pair, self.recipe, self.seed)
+            for shard in self.shards
+            for pair in shard.pairs()
+        }
+
     def uses(self, split: Split) -> Counter[str]:
         members = (k for k in self.known if k.split == split and k.layer.role == "background")
         uses = Counter(dict.fromkeys((known.layer.id for known in members), 0))
@@ -70,8 +77,15 @@ class Dataset:
 
 
 datasets = st.builds(
-    lambda humans, backgrounds, per_human, validation, seed, megabytes: Dataset.planned(
-        layers(humans, backgrounds), recipe(per_human, validation, shard_megabytes=megabytes), seed
+    lambda humans, backgrounds, per_human, validation, seed, megabytes, company: Dataset.planned(
+        layers(humans, backgrounds),
+        recipe(
+            per_human,
+            validation,
+            shard_megabytes=megabytes,
+            second_figure_probability=company,
+        ),
+        seed,
     ),
     humans=st.integers(4, 30),
     backgrounds=st.integers(4, 20),
@@ -79,6 +93,7 @@ datasets = st.builds(
     validation=st.sampled_from([0.0, 0.2, 0.5]),
     seed=st.integers(0, 2**40),
     megabytes=st.sampled_from([0.1, 3.0, 256.0]),
+    company=st.sampled_from([0.0, 0.1, 1.0]),
 )
 numbers = st.sets(st.integers(0, 40), max_size=12)
 
@@ -124,12 +139,20 @@ def test_only_pairs_of_layers_that_are_gone_change(
     after, _ = update(dataset, changed(dataset, gone, new, new_backgrounds))
     lost = {one.id for one in dataset.layers} - {one.id for one in after.layers}
     before_pairs, after_pairs = dataset.pairs(), after.pairs()
+    before_company, after_company = dataset.company(), after.company()
     for key, pair in before_pairs.items():
         if pair.human not in lost and pair.background not in lost:
             assert after_pairs[key] == pair
+        if pair.human not in lost and not lost & {*before_company[key]}:
+            assert after_company[key] == before_company[key]
+    assert not lost & {other for others in after_company.values() for other in others}
     by_name = {shard.file_name: shard for shard in after.shards}
     for shard in dataset.shards:
-        used = {layer_id for pair in shard.pairs() for layer_id in (pair.human, pair.background)}
+        used = {
+            layer_id
+            for pair in shard.pairs()
+            for layer_id in (pair.human, pair.background, *before_company[pair.human, pair.k])
+        }
         if not used & lost:
             assert by_name[shard.file_name] == shard
         else:

@@ -96,13 +96,16 @@ def _bar(share: float) -> str:
     return "█" * (eighths // 8) + _BARS[eighths % 8].strip()
 
 
+_GEOMETRIC = ("geometry", "framing", "flip", "second_figure", "third_figure")
+
+
 def operations_table(recipe: Recipe) -> str:
     """Return a table of what happens to light and colours, in the words of the recipe."""
     rows = [
         f"| {field.metadata['text']} | {percent(getattr(recipe, field.name))} |"
         for field in dataclasses.fields(recipe)
         if field.name.endswith("_probability")
-        and field.name not in ("geometry_probability", "framing_probability", "flip_probability")
+        and field.name.removesuffix("_probability") not in _GEOMETRIC
         and getattr(recipe, field.name)
     ]
     if not rows:

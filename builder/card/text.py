@@ -279,13 +279,24 @@ def _steps(manifest: Manifest) -> str:
         f"{percent(recipe.flip_probability)} it is mirrored. Where it was cut off by the border of "
         "its picture, that cut lies outside the frame. At least "
         f"{percent(recipe.min_visible)} of the figure is visible, and its mask covers at least "
-        f"{percent(recipe.min_coverage)} of the frame.",
+        f"{percent(recipe.min_coverage)} of the frame.{_company(recipe)}",
         f"**Blend.** On premultiplied alpha, in {_BLENDS[recipe.blend_light]}. The mask is the "
         "alpha of the human as it was placed.",
         "**Light and alter.** Each of these has its own chance, and none of them moves the mask:",
     ]
     numbered = "\n".join(_wrapped(f"{number}. {step}") for number, step in enumerate(steps, 1))
     return f"{numbered}\n\n{operations_table(recipe)}"
+
+
+def _company(recipe: Recipe) -> str:
+    if not recipe.second_figure_probability:
+        return ""
+    return (
+        f" With a chance of {percent(recipe.second_figure_probability)} another human of the split "
+        "joins it where there is room, and with one of "
+        f"{percent(recipe.third_figure_probability)} of that a third; whoever ends lower is in "
+        "front, and the mask is the union."
+    )
 
 
 def _framing(recipe: Recipe) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from builder.compose.light import Stage, light
 from builder.compose.operations import draw_count
 from builder.compose.photometric import alter_background, alter_composite
 from builder.compose.placement import Placement, place
+from builder.compose.scene import Placed, add_companions, join
 from builder.recipe import Recipe
 
 __all__ = ["Composite", "compose", "composite_rng", "prepare_figure"]
@@ -47,7 +50,11 @@ def composite_rng(seed: int, human: str, k: int) -> np.random.Generator:
 
 
 def compose(
-    figure: Figure, background: Pixels, recipe: Recipe, rng: np.random.Generator
+    figure: Figure,
+    background: Pixels,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    companions: Sequence[Figure] = (),
 ) -> Composite:
     """Place, light, blend and alter.
 
@@ -56,6 +63,8 @@ def compose(
         background: uint8 (H, W, 3), RGB; left as it is.
         recipe: the placement, light and photometric knobs matter.
         rng: from `composite_rng`.
+        companions: others for the same picture, from `prepare_figure`; the provenance tells by
+            their numbers, from 1, which of them found room.
 
     Raises:
         LayerError: the figure cannot be placed on this background as the recipe asks.
@@ -63,22 +72,26 @@ def compose(
     placement_rng, background_rng, composite_rng_ = rng.spawn(3)
     # Spawned later, so that recipes without these draw what they always drew.
     light_rng, label_rng = rng.spawn(2)
+    company_rng = rng.spawn(1)[0]
     size = (background.shape[1], background.shape[0])
     figure, placement = place(figure, size, recipe, placement_rng)
     canvas = resize_background(background, placement)
     canvas, on_background = alter_background(canvas, recipe, background_rng)
-    warped, position = warp(figure, placement)
-    stage = Stage(canvas, warped, position, _stands(figure, position, warped, canvas))
     shown = label_rng.random() >= recipe.negatives
-    stage, on_figure = light(stage, recipe, light_rng) if shown else (_without_figure(stage), [])
+    placed = [Placed(0, figure, placement)]
+    if shown and companions:
+        placed = add_companions(placed[0], companions, recipe, company_rng)
+    stage, figures = _lit(canvas, placed if shown else [], recipe, light_rng)
+    first = next((values for values in figures if not values["number"]), None)
     image = stage.canvas.copy()
     mask = blend(image, stage.figure, stage.position, linear=recipe.blend_light == "linear")
     labels, on_labels = _labels(stage, mask, recipe, label_rng)
     image, on_composite = alter_composite(image, recipe, composite_rng_)
     provenance = {
-        "geometry": _geometry(placement, position, warped) if shown else None,
+        "geometry": first["geometry"] if first else None,
         "background_operations": on_background,
-        "light": on_figure,
+        "light": first["light"] if first else [],
+        "figures": figures if len(figures) > 1 else [],
         "operations": on_composite,
         **on_labels,
         "coverage": round(float(mask.mean(dtype=np.float64)) / 255, 4),
@@ -86,8 +99,24 @@ def compose(
     return Composite(image, mask, labels, provenance)
 
 
-def _without_figure(stage: Stage) -> Stage:
-    return Stage(stage.canvas, np.zeros((0, 0, 4), np.uint8), (0, 0), stands=False)
+def _lit(
+    canvas: Pixels, placed: Sequence[Placed], recipe: Recipe, rng: np.random.Generator
+) -> tuple[Stage, list[dict[str, Any]]]:
+    """Light all figures, furthest first, and join them; return what the provenance says of each."""
+    joined, place = np.zeros((0, 0, 4), np.uint8), (0, 0)
+    stands = False
+    figures: list[dict[str, Any]] = []
+    for each in placed:
+        warped, position = warp(each.figure, each.placement)
+        stands = _stands(each.figure, position, warped, canvas)
+        # One scene has one sun: all of its figures draw the same values.
+        stage, applied = light(Stage(canvas, warped, position, stands), recipe, copy.deepcopy(rng))
+        canvas = stage.canvas
+        lit = (stage.figure, stage.position)
+        joined, place = join((joined, place), lit) if figures else lit
+        geometry = _geometry(each.placement, position, warped)
+        figures.append({"number": each.number, "geometry": geometry, "light": applied})
+    return Stage(canvas, joined, place, stands), figures
 
 
 def _labels(

@@ -99,7 +99,7 @@ def place(
     for pose, aspect_step in _poses(figure, background_size, recipe, rng):
         crop = _crop(background_size, figure, aspect_step)
         frame = _frame(crop, figure, recipe)
-        matrix = _fit(figure, frame, pose, recipe)
+        matrix = _fit(figure, frame, pose, recipe, recipe.min_coverage)
         if matrix is not None:
             box = _centred_box(background_size, crop)
             scale = math.hypot(matrix[0, 0], matrix[0, 1])
@@ -110,9 +110,49 @@ def place(
     )
 
 
+def place_at(
+    figure: Figure,
+    beside: Placement,
+    scale: float,
+    middle_of_top: tuple[float, float],
+    recipe: Recipe,
+    min_coverage: float,
+) -> Placement | None:
+    """Return the place nearest to a wish, upright and in the frame of another figure.
+
+    Args:
+        figure: mirrored already, if it is to be.
+        beside: its frame and background are taken over.
+        scale: px of the frame for one px of the human's picture.
+        middle_of_top: (x, y) in the frame of the middle of the upper side of the figure's box.
+        recipe: `min_visible` and `max_upscale` matter.
+        min_coverage: share of the frame that the figure has to cover.
+
+    Returns:
+        None where a cut would show, or too little of the figure.
+    """
+    left, top, right, _ = figure.box
+    x = middle_of_top[0] + scale * (figure.width / 2 - (left + right) / 2)
+    y = middle_of_top[1] + scale * (figure.height / 2 - top)
+    width, height = beside.frame
+    fitted = max(width, height) / max(figure.width, figure.height)
+    pose = _Pose(scale / fitted, 0.0, (x / width - 0.5, y / height - 0.5))
+    matrix = _fit(figure, beside.frame, pose, recipe, min_coverage)
+    if matrix is None:
+        return None
+    actual = math.hypot(matrix[0, 0], matrix[0, 1])
+    return Placement(beside.frame, beside.background_box, actual, 0.0, False, matrix)
+
+
+def moved(matrix: Matrix, points: Points) -> Points:
+    """Return points, float64 (n, 2), where a matrix takes them."""
+    taken: Points = points @ matrix[:, :2].T + matrix[:, 2]
+    return taken
+
+
 def visible_share(figure: Figure, frame: tuple[int, int], matrix: Matrix) -> float:
     """Return the estimated share, 0 to 1, of the figure's area that lies in the frame."""
-    x, y = _apply(matrix, figure.points).T
+    x, y = moved(matrix, figure.points).T
     inside = (x >= 0) & (x < frame[0]) & (y >= 0) & (y < frame[1])
     return float(figure.weights[inside].sum() / figure.area)
 
@@ -220,13 +260,15 @@ def _frame(crop: tuple[int, int], figure: Figure, recipe: Recipe) -> tuple[int, 
     return max(1, math.floor(width * factor)), max(1, math.floor(height * factor))
 
 
-def _fit(figure: Figure, frame: tuple[int, int], pose: _Pose, recipe: Recipe) -> Matrix | None:
+def _fit(
+    figure: Figure, frame: tuple[int, int], pose: _Pose, recipe: Recipe, min_coverage: float
+) -> Matrix | None:
     """Return the matrix closest to the pose that satisfies all rules, or None."""
     width, height = frame
     turn = _rotation_matrix(pose.rotation)
     centre = np.array([figure.width / 2, figure.height / 2])
     cuts = {side: (ends - centre) @ turn.T for side, ends in figure.cuts.items()}
-    least = _least_scale(figure, cuts, frame, recipe)
+    least = _least_scale(figure, cuts, frame, min_coverage)
     if least is None or least > recipe.max_upscale * (1 + 1e-9):
         return None
     fitted = max(width, height) / max(figure.width, figure.height)
@@ -238,17 +280,17 @@ def _fit(figure: Figure, frame: tuple[int, int], pose: _Pose, recipe: Recipe) ->
     matrix = np.column_stack([linear, centre_at - linear @ centre])
     visible = visible_share(figure, frame, matrix)
     covered = visible * figure.area * scale**2 / (width * height)
-    if visible < min(recipe.min_visible * _SLACK, 0.98) or covered < recipe.min_coverage:
+    if visible < min(recipe.min_visible * _SLACK, 0.98) or covered < min_coverage:
         return None
     return matrix
 
 
 def _least_scale(
-    figure: Figure, cuts: dict[Side, Points], frame: tuple[int, int], recipe: Recipe
+    figure: Figure, cuts: dict[Side, Points], frame: tuple[int, int], min_coverage: float
 ) -> float | None:
     """Return the least scale at which opposite cuts span the frame and coverage can suffice."""
     width, height = frame
-    least = math.sqrt(_SLACK * recipe.min_coverage * width * height / figure.area)
+    least = math.sqrt(_SLACK * min_coverage * width * height / figure.area)
     for low, high, axis, length in (("left", "right", 0, width), ("top", "bottom", 1, height)):
         if low in cuts and high in cuts:
             span = float(cuts[high][:, axis].min() - cuts[low][:, axis].max())
@@ -283,11 +325,6 @@ def _position(
 def _rotation_matrix(degrees: float) -> Matrix:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[cos, sin], [-sin, cos]])
-
-
-def _apply(matrix: Matrix, points: Points) -> Points:
-    moved: Points = points @ matrix[:, :2].T + matrix[:, 2]
-    return moved
 
 
 def _centred_box(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int, int, int]:
