@@ -120,13 +120,14 @@ class SplitPlan:
         ]
 
     def _shard(self, index: int, first: int) -> Shard:
+        humans = self.humans[first : first + self.humans_per_shard]
         return Shard(
             split=self.split,
             index=index,
-            humans=self.humans[first : first + self.humans_per_shard],
+            humans=humans,
             backgrounds=self._backgrounds_from(first),
             per_human=self.per_human,
-            companions=candidates((*self.humans[first:], *self.humans[:first]), self.company),
+            companions=candidates(humans, self.company),
         )
 
     def _backgrounds_from(self, first: int) -> tuple[str, ...]:
@@ -195,7 +196,7 @@ def make_plan(layers: Sequence[Layer], recipe: Recipe, seed: int) -> Plan:
 
 
 def candidates(humans: Sequence[str], company: bool) -> tuple[str, ...]:
-    """Return those who may join the humans of a shard, the first of them also the first here."""
+    """Return who of a shard may join its other humans, so that one who goes changes it alone."""
     return tuple(humans[:_COMPANIONS]) if company and len(humans) > 1 else ()
 
 

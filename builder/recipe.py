@@ -63,7 +63,7 @@ class Recipe:
 
     negatives: float = knob(0.0, 0.0, 0.9, "share of composites that show a background alone")
     second_figure_probability: float = knob(
-        0.0, 0.0, 1.0, "chance of another human in the picture, where there is room"
+        0.0, 0.0, 1.0, "chance of another human of the shard in the picture, where there is room"
     )
     third_figure_probability: float = knob(
         0.25, 0.0, 1.0, "chance of one more, where there is another"

@@ -254,12 +254,11 @@ def _update_split(
     shards = [shard.filled(least_used) for shard in remaining if shard.humans]
     size = humans_per_shard(backgrounds, recipe)
     company = recipe.second_figure_probability > 0
-    known = [human for shard in shards for human in shard.humans]
     next_index = max((shard.index for shard in old), default=-1) + 1
     for number, first in enumerate(range(0, len(joining), size)):
         humans = tuple(joining[first : first + size])
         taken = [b for _ in humans for b in least_used.take(recipe.per_human, ())]
-        others = candidates((*joining[first:], *joining[:first], *known), company)
+        others = candidates(humans, company)
         index = next_index + number
         shards.append(Shard(split, index, humans, tuple(taken), recipe.per_human, others))
     return shards

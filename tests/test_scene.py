@@ -177,8 +177,8 @@ def test_companions_are_of_the_same_split_and_nobody_joins_himself(
             for pair in shard.pairs():
                 company = companions_of(shard, pair, own, seed)
                 assert len({pair.human, *company}) == 1 + len(company)
-                assert set(company) <= set(split.humans)
-                if probability == 1.0 and len(split.humans) > 1:
+                assert set(company) <= set(shard.humans)
+                if probability == 1.0 and len(shard.humans) > 1:
                     assert company
 
 
