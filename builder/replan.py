@@ -22,7 +22,6 @@ from builder.plan import (
     Split,
     candidates,
     choose_groups,
-    companions_of,
     group_alike,
     humans_per_shard,
     near_duplicates,
@@ -245,7 +244,7 @@ def _update_split(
 ) -> list[Shard]:
     """Return the shards of a split: old ones, with gaps closed, then those of the new humans."""
     present = {layer.id for layer in backgrounds}
-    staying = [_without_gone_company(shard, gone_humans, recipe, seed) for shard in old]
+    staying = [_without_gone_company(shard, gone_humans) for shard in old]
     remaining = [_Remaining.of(shard, gone_humans, present) for shard in staying]
     uses = Counter(dict.fromkeys(present, 0))
     for shard in remaining:
@@ -264,19 +263,9 @@ def _update_split(
     return shards
 
 
-def _without_gone_company(shard: Shard, gone: Collection[str], recipe: Recipe, seed: int) -> Shard:
-    """Return the shard without companions that are gone; itself where no pair shows one of them."""
+def _without_gone_company(shard: Shard, gone: Collection[str]) -> Shard:
+    """Return the shard without companions that are gone: they are of its humans, so it changes."""
     remaining = tuple(other for other in shard.companions if other not in gone)
-    if len(remaining) == len(shard.companions):
-        return shard
-    shown = (
-        other
-        for pair in shard.pairs()
-        if pair.human not in gone
-        for other in companions_of(shard, pair, recipe, seed)
-    )
-    if not any(other in gone for other in shown):
-        return shard
     return dataclasses.replace(shard, companions=remaining)
 
 
