@@ -37,6 +37,8 @@ DOUBTS = (
     "nearly flat",
     "has alpha",
 )
+# What has a chance and is no operation on light or colours.
+COMPOSITION = ("geometry", "framing", "flip", "second_figure", "third_figure")
 LABELS = ("mask", "trimap", "foreground", "background")
 
 # The parser's own error is a ValueError, as is a number without end; a nesting without end is not.
@@ -326,10 +328,9 @@ def _toml_value(value: Any) -> str:
 
 def _probabilities(value: float) -> dict[str, float]:
     """Return a setting for the chance of every photometric operation."""
-    geometric = ("geometry", "framing", "flip", "second_figure", "third_figure")
     names = [field.name for field in dataclasses.fields(Recipe)]
     chances = {name.removesuffix("_probability") for name in names if "_probability" in name}
-    return {f"{name}_probability": value for name in sorted(chances - {*geometric})}
+    return {f"{name}_probability": value for name in sorted(chances - {*COMPOSITION})}
 
 
 CLASSIC = Recipe()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.compose.photometric import alter_background, alter_composite, motion_blur
-from builder.recipe import CLASSIC, PLAIN, Recipe
+from builder.recipe import CLASSIC, COMPOSITION, PLAIN, Recipe
 from tests.kit import Pixels, scenery
 
 ON_BACKGROUND = ("background_tone", "background_shadow", "defocus")
@@ -39,7 +39,7 @@ def test_every_operation_has_its_knob() -> None:
         for field in dataclasses.fields(Recipe)
         if field.name.endswith("_probability")
     }
-    assert names - {"geometry", "framing", "flip"} == {*ON_BACKGROUND, *ON_COMPOSITE, *ON_FIGURE}
+    assert names - {*COMPOSITION} == {*ON_BACKGROUND, *ON_COMPOSITE, *ON_FIGURE}
 
 
 @given(st.integers(0, 2**32), st.sampled_from((*ON_BACKGROUND, *ON_COMPOSITE)))

@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 
 from builder.manifest import Manifest
-from builder.recipe import DOUBTS, Recipe
+from builder.recipe import COMPOSITION, DOUBTS, Recipe
 
 _BARS = " ▏▎▍▌▋▊▉█"
 _BAR_WIDTH = 32
@@ -96,16 +96,13 @@ def _bar(share: float) -> str:
     return "█" * (eighths // 8) + _BARS[eighths % 8].strip()
 
 
-_GEOMETRIC = ("geometry", "framing", "flip", "second_figure", "third_figure")
-
-
 def operations_table(recipe: Recipe) -> str:
     """Return a table of what happens to light and colours, in the words of the recipe."""
     rows = [
         f"| {field.metadata['text']} | {percent(getattr(recipe, field.name))} |"
         for field in dataclasses.fields(recipe)
         if field.name.endswith("_probability")
-        and field.name.removesuffix("_probability") not in _GEOMETRIC
+        and field.name.removesuffix("_probability") not in COMPOSITION
         and getattr(recipe, field.name)
     ]
     if not rows:
