@@ -107,7 +107,7 @@ def test_the_changelog_grows_at_the_top_and_stays() -> None:
     assert entries(make_card(LARGER, card)) == ["v2", "v1"]
     replaced = add_changelog_entry(card, "v2", ["third"])
     assert entries(replaced) == ["v2", "v1"]
-    assert "second" not in replaced
+    assert "- second\n" not in replaced
     assert entries(add_changelog_entry(card, "v1", [])) == ["v1", "v2", "v1"]
     with pytest.raises(FolderError, match="human-segmentation card DIR"):
         add_changelog_entry("# By hand\n", "v1", [])
