@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -41,9 +42,13 @@ def find_cuts(alpha: Matte) -> dict[Side, Points]:
         "left": alpha.T,
         "right": alpha.T[::-1],
     }
+    x, y, solid_width, solid_height = cv2.boundingRect((alpha >= _SOLID).view(np.uint8))
+    starts = {"top": y, "bottom": height - y - solid_height}
+    starts |= {"left": x, "right": width - x - solid_width}
     cuts: dict[Side, Points] = {}
     for side, view in views.items():
-        cut = _cut_at_top(np.ascontiguousarray(view))
+        extent = solid_width if side in ("top", "bottom") else solid_height
+        cut = _cut_at_top(view, starts[side], extent)
         if cut is None:
             continue
         depth, start, stop = cut
@@ -57,10 +62,13 @@ def find_cuts(alpha: Matte) -> dict[Side, Points]:
     return cuts
 
 
-def _cut_at_top(alpha: Matte) -> tuple[int, int, int] | None:
-    """Return (depth, start, stop) of the cut along the top border, or None."""
+def _cut_at_top(alpha: Matte, highest: int, extent: int) -> tuple[int, int, int] | None:
+    """Return (depth, start, stop) of the cut along the top border, or None.
+
+    `highest` is the first row with a solid pixel; solid pixels span `extent` columns.
+    """
     touching = np.flatnonzero(alpha[0] >= _TOUCHING)
-    straight = _straight_top(alpha)
+    straight = _straight_top(alpha, highest, extent) if extent else None
     if straight is not None:
         depth, start, stop = straight
     elif touching.size:
@@ -72,25 +80,18 @@ def _cut_at_top(alpha: Matte) -> tuple[int, int, int] | None:
     return _past_fall_off(alpha, depth, start, stop), start, stop
 
 
-def _straight_top(alpha: Matte) -> tuple[int, int, int] | None:
+def _straight_top(alpha: Matte, highest: int, extent: int) -> tuple[int, int, int] | None:
     """Return (depth, start, stop) of a straight opaque line that ends the figure at the top.
 
     It is the longest run of columns that turn solid at the same depth, give or take a pixel. It has
     to be long beside the figure, so that a flat heel does not count, and to end in corners: a round
     outline of any size is 1.6 times as wide 3 px further down.
     """
-    solid = alpha >= _SOLID
-    columns = np.flatnonzero(solid.any(axis=0))
-    if not columns.size:
-        return None
-    first = np.full(alpha.shape[1], -9)
-    first[columns] = solid[:, columns].argmax(axis=0)
-    highest = int(first[columns].min())
-    flat = (first >= highest) & (first <= highest + 1)
-    near = (first >= highest) & (first <= highest + _FALL_OFF)
+    solid = alpha[highest : highest + _FALL_OFF + 1] >= _SOLID
+    flat = np.asarray(solid[:2].any(axis=0))
+    near = np.asarray(solid.any(axis=0))
     behind = alpha[min(highest + _FALL_OFF, alpha.shape[0] - 1)] >= _OPAQUE
     length = _longest_run(flat & behind)
-    extent = int(columns[-1] - columns[0]) + 1
     if length < max(12.0, 3.0 * extent**0.5) or _longest_run(near) > 1.2 * length + 3:
         return None
     # Past folds and haze the same line may go on: all of it has to leave the frame.

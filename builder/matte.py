@@ -34,8 +34,11 @@ def clean_matte(alpha: Matte, recipe: Recipe) -> Matte:
     kept = _without_specks(alpha, recipe.speck_area)
     cleaned = _without_haze(kept, recipe)
     # Haze may have been all that held a speck, and what is left of it lies around the speck.
-    loose = (cleaned > 0) & (_without_specks(cleaned, recipe.speck_area) == 0)
-    if loose.any():
+    if np.array_equal(cleaned >= _CONNECTED, kept >= _CONNECTED):
+        return cleaned
+    joined = _without_specks(cleaned, recipe.speck_area)
+    if joined is not cleaned and (joined != cleaned).any():
+        loose = (cleaned > 0) & (joined == 0)
         cleaned = _without_haze(np.where(loose, 0, kept).astype(np.uint8), recipe)
     return cleaned
 
@@ -46,22 +49,43 @@ def _without_haze(kept: Matte, recipe: Recipe) -> Matte:
     if not strong.any():
         return np.zeros_like(kept)
     distance = cv2.distanceTransform((~strong).view(np.uint8), cv2.DIST_L2, 3)
-    fade = np.clip(2 - distance * (2 / reach), 0, 1)
-    faded: Matte = np.rint(kept * fade).astype(np.uint8)
+    # From 2 at no distance to 0 at `reach`, clipped to 1; 8 bits clip by themselves.
+    fade = cv2.addWeighted(distance, -2 * 255 / reach, distance, 0, 2 * 255, dtype=cv2.CV_8U)
+    faded: Matte = np.asarray(cv2.multiply(kept, fade, scale=1 / 255), dtype=np.uint8)
     faded[faded < _INVISIBLE] = 0
     return faded
 
 
 def _without_specks(alpha: Matte, speck_area: float) -> Matte:
-    """Drop each connected part whose solid area is under `speck_area` of the largest part's."""
-    parts, labels = cv2.connectedComponents((alpha >= _CONNECTED).view(np.uint8), connectivity=8)
-    solid = np.bincount(labels[alpha >= _SOLID], minlength=parts)
-    solid[0] = 0
-    keep = solid >= max(1.0, speck_area * float(solid.max()))
-    # Below the level of connection no part is told from another; distance decides later.
-    keep[0] = True
-    kept: Matte = np.where(keep[labels], alpha, 0).astype(np.uint8)
+    """Drop each connected part whose solid area is under `speck_area` of the largest part's.
+
+    Below the level of connection no part is told from another; distance decides later.
+    """
+    visible = (alpha >= _CONNECTED).view(np.uint8)
+    # This algorithm counts parts in half of the time of the default one.
+    parts, labels, boxes, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
+        visible, 8, cv2.CV_32S, cv2.CCL_BBDT
+    )
+    if parts <= 2 and (alpha >= _SOLID).any():
+        return alpha
+    inside = [_box_of(box) for box in boxes]
+    own = [labels[box] == part for part, box in enumerate(inside)]
+    solid = [
+        int(np.count_nonzero(pixels & (alpha[box] >= _SOLID)))
+        for pixels, box in zip(own[1:], inside[1:], strict=True)
+    ]
+    least = max(1.0, speck_area * max(solid, default=0))
+    kept: Matte = alpha.copy()
+    for pixels, box, area in zip(own[1:], inside[1:], solid, strict=True):
+        if area < least:
+            kept[box][pixels] = 0
     return kept
+
+
+def _box_of(stats: npt.NDArray[np.int32]) -> tuple[slice, slice]:
+    """Return the rows and columns of one of OpenCV's connected components."""
+    left, top, width, height = (int(value) for value in stats[:4])
+    return slice(top, top + height), slice(left, left + width)
 
 
 def bounding_box(alpha: Matte) -> tuple[int, int, int, int]:

@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from builder.compose.camera import linear_of, srgb_of
 from builder.compose.figure import Figure
-from builder.compose.placement import Matrix, Placement
+from builder.compose.placement import Placement
+from builder.compose.resample import shrink, soften
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -16,7 +17,7 @@ Pixels = npt.NDArray[np.uint8]
 def resize_background(background: Pixels, placement: Placement) -> Pixels:
     """Return the part of the background that fills the frame, at the frame's size.
 
-    Shrinks by area averaging, enlarges by cubic interpolation.
+    Enlarges by cubic interpolation.
 
     Args:
         background: uint8 (H, W, 3), RGB.
@@ -30,24 +31,28 @@ def resize_background(background: Pixels, placement: Placement) -> Pixels:
     width, height = placement.frame
     if part.shape[:2] == (height, width):
         return np.array(part)
-    shrinks = width * height < part.shape[0] * part.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(part, (width, height), interpolation=method), dtype=np.uint8)
+    if width * height < part.shape[0] * part.shape[1]:
+        return shrink(part, (width, height))
+    enlarged = cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(enlarged, dtype=np.uint8)
 
 
 def warp(figure: Figure, placement: Placement) -> tuple[Pixels, tuple[int, int]]:
     """Resample the figure into the frame.
 
-    Works on premultiplied colours with non-negative weights only (area average, then bilinear), so
-    a colour never exceeds its alpha and no fringe can appear; see Porter and Duff, "Compositing
-    digital images", 1984. Shrinking averages areas first: bilinear sampling alone would alias.
+    Works on premultiplied colours with non-negative weights only (averages, then bilinear), so a
+    colour never exceeds its alpha and no fringe can appear; see Porter and Duff, "Compositing
+    digital images", 1984. Shrinking averages first: bilinear sampling alone would alias.
 
     Returns:
         uint8 (h, w, 4), premultiplied RGBA, the part of the figure inside the frame, and the
         (left, top) of that part in the frame.
     """
-    shrunk, to_frame = _shrink(figure, placement)
-    height, width = shrunk.shape[:2]
+    softened, block = soften(figure.pixels, min(placement.scale, 1.0))
+    height, width = softened.shape[:2]
+    linear, shift = placement.matrix[:, :2], placement.matrix[:, 2]
+    origin = np.array(figure.box[:2], dtype=np.float64)
+    to_frame = np.column_stack([linear * block, linear @ origin + shift])
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
     moved = corners @ to_frame[:, :2].T + to_frame[:, 2]
     left, top = np.maximum(np.floor(moved.min(axis=0)).astype(int) - 1, 0)
@@ -56,7 +61,7 @@ def warp(figure: Figure, placement: Placement) -> tuple[Pixels, tuple[int, int]]
     half = np.array([0.5, 0.5])
     offset = to_frame[:, :2] @ half + to_frame[:, 2] - half - (left, top)
     warped = cv2.warpAffine(
-        shrunk,
+        softened,
         np.column_stack([to_frame[:, :2], offset]),
         (int(right - left), int(bottom - top)),
         flags=cv2.INTER_LINEAR,
@@ -64,22 +69,6 @@ def warp(figure: Figure, placement: Placement) -> tuple[Pixels, tuple[int, int]]
         borderValue=(0, 0, 0, 0),
     )
     return np.asarray(warped, dtype=np.uint8), (int(left), int(top))
-
-
-def _shrink(figure: Figure, placement: Placement) -> tuple[Pixels, Matrix]:
-    """Return the figure averaged down to the frame's resolution, and the matrix from there."""
-    linear, shift = placement.matrix[:, :2], placement.matrix[:, 2]
-    height, width = figure.pixels.shape[:2]
-    size = np.maximum(np.rint(np.array([width, height]) * min(placement.scale, 1.0)), 1)
-    pixels = figure.pixels
-    if placement.scale < 1:
-        pixels = np.asarray(
-            cv2.resize(pixels, tuple(size.astype(int).tolist()), interpolation=cv2.INTER_AREA),
-            dtype=np.uint8,
-        )
-    per_pixel = np.array([width, height]) / size
-    origin = np.array(figure.box[:2], dtype=np.float64)
-    return pixels, np.column_stack([linear * per_pixel, linear @ origin + shift])
 
 
 def blend(

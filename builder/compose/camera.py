@@ -17,12 +17,15 @@ from builder.compose.operations import (
     Operation,
     Pixels,
     Values,
+    add_noise,
     as_pixels,
     draw,
     draw_count,
+    in_steps,
     lookup,
     normal_field,
 )
+from builder.compose.resample import shrink
 from builder.recipe import Recipe
 
 Light = npt.NDArray[np.float64]
@@ -99,13 +102,13 @@ def sensor_noise(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tu
     read = draw(recipe.read_noise, rng)
     shot = draw(recipe.shot_noise, rng)
     grain = draw(recipe.noise_grain, rng)
-    deviation = np.sqrt(read**2 + shot * _LEVELS).astype(np.float32)
+    deviation = np.sqrt(read**2 + shot * _LEVELS)
     height, width = pixels.shape[:2]
     coarse = (max(1, math.ceil(height / grain)), max(1, math.ceil(width / grain)), 3)
     field = normal_field(coarse, rng)
     if coarse[:2] != (height, width):
         field = np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR))
-    noisy = cv2.add(pixels, field * cv2.LUT(pixels, deviation), dtype=cv2.CV_8U)
+    noisy = add_noise(pixels, field, cv2.LUT(pixels, in_steps(deviation)))
     return as_pixels(noisy), {"read": read, "shot": shot, "grain": grain}
 
 
@@ -114,7 +117,7 @@ def resampling(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tupl
     scale = draw(recipe.resampling, rng)
     height, width = pixels.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    small = shrink(pixels, size)
     return as_pixels(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)), {
         "scale": scale
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from builder.compose.resample import block_average, enlarge_blocks
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,26 +35,43 @@ def decontaminate(premultiplied: Pixels, strength: float) -> Pixels:
     if not strength:
         return premultiplied
     alpha = np.asarray(cv2.extractChannel(premultiplied, 3))
-    nearby = cv2.cvtColor(_nearby_colour(premultiplied), cv2.COLOR_RGB2RGBA)
-    nearby = cv2.multiply(nearby, cv2.merge([alpha] * 4), scale=1 / 255)
+    # Few pixels are partly transparent, and no other is changed.
+    partial = np.flatnonzero(cv2.inRange(alpha, np.array(1), np.array(254)))
+    if not partial.size:
+        return premultiplied
+    opacity = np.repeat(alpha.ravel()[partial], 4).reshape(-1, 1, 4)
+    own = _pixels_at(premultiplied, partial)
+    nearby = cv2.multiply(
+        _pixels_at(_nearby_colour(premultiplied), partial), opacity, scale=1 / 255
+    )
     # Half transparent, a colour is half of somebody else's: it goes nearly at once.
     shares = strength * (1 - (np.arange(256, dtype=np.float32) / 255) ** 3)
-    replaced = cv2.LUT(alpha, shares)
-    mixed = cv2.blendLinear(nearby, premultiplied, replaced, 1 - replaced)
+    replaced = cv2.LUT(opacity[..., 0], shares)
     # Rounding must not make a colour exceed its alpha: that would be a fringe.
-    mixed = cv2.min(mixed, cv2.merge([alpha] * 4))
-    return np.asarray(cv2.insertChannel(alpha, mixed, 3), dtype=np.uint8)
+    mixed = cv2.min(cv2.blendLinear(nearby, own, replaced, 1 - replaced), opacity)
+    mixed[..., 3] = opacity[..., 3]
+    decontaminated: Pixels = premultiplied.copy()
+    _as_words(decontaminated)[partial] = _as_words(mixed)
+    return decontaminated
+
+
+def _pixels_at(pixels: Pixels, places: npt.NDArray[np.intp]) -> Pixels:
+    """Return uint8 (n, 1, 4): some pixels of a picture of four channels."""
+    return _as_words(pixels)[places].view(np.uint8).reshape(-1, 1, 4)
+
+
+def _as_words(pixels: Any) -> npt.NDArray[np.uint32]:
+    """Look at pixels of four channels as one number each: gathered five times as fast."""
+    words: npt.NDArray[np.uint32] = pixels.reshape(-1, 4).view(np.uint32).ravel()
+    return words
 
 
 def _nearby_colour(premultiplied: Pixels) -> Pixels:
-    """Return uint8 (H, W, 3), RGB: the alpha-weighted average around each pixel."""
-    height, width = premultiplied.shape[:2]
-    small_size = (max(1, width // _SHRINKING), max(1, height // _SHRINKING))
-    small = cv2.resize(premultiplied, small_size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    sigma = max(0.6, _REACH * max(height, width) / _SHRINKING)
+    """Return uint8 (H, W, 4), RGB and an unused channel: the alpha-weighted average around each."""
+    small = block_average(premultiplied, _SHRINKING).astype(np.float32)
+    sigma = max(0.6, _REACH * max(premultiplied.shape[:2]) / _SHRINKING)
     # Weighted by alpha once more: what is nearly opaque knows the colour best.
-    small *= small[..., 3:] / 255
-    averaged = np.asarray(cv2.GaussianBlur(small, (0, 0), sigma))
-    colour = averaged[..., :3] * (255 / np.maximum(averaged[..., 3:], 1e-3))
+    averaged = np.asarray(cv2.GaussianBlur(small * (small[..., 3:] / 255), (0, 0), sigma))
+    colour = averaged * (255 / np.maximum(averaged[..., 3:], 1e-3))
     colour = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR))
+    return enlarge_blocks(colour, _SHRINKING, premultiplied.shape)

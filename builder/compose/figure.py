@@ -72,7 +72,7 @@ def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
         recipe: the haze and speck knobs, and `decontamination`, matter.
     """
     height, width = rgba.shape[:2]
-    alpha = clean_matte(rgba[..., 3], recipe)
+    alpha = clean_matte(np.ascontiguousarray(rgba[..., 3]), recipe)
     left, top, right, bottom = box = bounding_box(alpha)
     cropped = rgba[top:bottom, left:right].copy()
     cropped[..., 3] = alpha[top:bottom, left:right]

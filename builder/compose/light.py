@@ -18,10 +18,15 @@ from builder.compose.operations import (
     LUMA,
     Pixels,
     Values,
+    add_noise,
     as_pixels,
+    chosen,
     draw,
+    in_steps,
     normal_field,
 )
+from builder.compose.resample import block_average, enlarge_blocks
+from builder.matte import bounding_box
 from builder.recipe import Recipe
 
 _SMALL = 64
@@ -35,6 +40,8 @@ _ROOM = 4
 _LOUDEST = 8.0
 _SOLID = 250
 _SAMPLE = 224
+# Blind to edges as well as to flat parts.
+_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,8 @@ def light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage
         "contact_shadow": contact_shadow,
         "light_wrap": wrap_light,
     }
-    for (name, step), own_rng in zip(steps.items(), rng.spawn(len(steps)), strict=True):
-        if own_rng.random() < getattr(recipe, f"{name}_probability") and stage.figure.size:
+    for name, step, own_rng in chosen(steps, recipe, rng):
+        if stage.figure.size:
             stage, values = step(stage, recipe, own_rng)
             if values:
                 applied.append({"operation": name, **values})
@@ -107,7 +114,7 @@ def match_tone(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[
         "contrast": round(contrast, 4),
         "cast": [round(float(gain), 4) for gain in cast],
     }
-    return _with(stage, figure=_joined(cv2.merge(matched), alpha)), values
+    return _with(stage, figure=cv2.merge([*matched, alpha])), values
 
 
 def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
@@ -118,9 +125,7 @@ def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tupl
     mask is that of the blurred figure.
     """
     share = draw(recipe.detail_match, rng)
-    solid = cv2.extractChannel(stage.figure, 3) >= _SOLID
-    own = _detail(as_pixels(cv2.cvtColor(stage.figure, cv2.COLOR_RGBA2GRAY)), solid)
-    scene = _detail(as_pixels(cv2.cvtColor(stage.canvas, cv2.COLOR_RGB2GRAY)), None)
+    own, scene = _detail(_middle(stage.figure)), _detail(_middle(stage.canvas))
     if own is None or scene is None:
         return stage, {}
     stage = _padded(stage)
@@ -134,9 +139,10 @@ def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tupl
     if noise >= 0.5:
         alpha = cv2.extractChannel(figure, 3)
         field = normal_field((*figure.shape[:2], 3), rng)
-        weight = cv2.merge([alpha.astype(np.float32) * np.float32(noise / 255)] * 3)
-        noisy = cv2.add(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB), field * weight, dtype=cv2.CV_8U)
-        figure = _joined(noisy, alpha)
+        opaque = cv2.merge([alpha] * 3)
+        deviation = cv2.LUT(opaque, in_steps(np.arange(256) * (noise / 255)))
+        colours = as_pixels(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB))
+        figure = _joined(add_noise(colours, field, deviation), opaque)
     return _with(stage, figure=figure), {"sigma": sigma, "noise": noise}
 
 
@@ -193,27 +199,26 @@ def wrap_light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[
     strength = draw(recipe.light_wrap, rng)
     left, top = stage.position
     height, width = stage.figure.shape[:2]
-    size = (max(1, width // _SHRINKING), max(1, height // _SHRINKING))
     sigma = max(0.8, 0.012 * max(stage.canvas.shape[:2]) / _SHRINKING)
     alpha = cv2.extractChannel(stage.figure, 3)
-    small = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
     # Beyond the frame there is no light that could be known of.
     nearby = cv2.GaussianBlur(
-        cv2.bitwise_not(small), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE
+        cv2.bitwise_not(block_average(alpha, _SHRINKING)),
+        (0, 0),
+        sigma,
+        borderType=cv2.BORDER_REPLICATE,
     )
+    share = cv2.merge([cv2.convertScaleAbs(nearby, alpha=strength)] * 3)
     region = stage.canvas[top : top + height, left : left + width]
-    glow = cv2.GaussianBlur(
-        cv2.resize(region, size, interpolation=cv2.INTER_AREA), (0, 0), 2 * sigma
-    )
-    share = cv2.resize(cv2.convertScaleAbs(nearby, alpha=strength), (width, height))
-    glow = cv2.resize(glow, (width, height))
-    colours = cv2.cvtColor(stage.figure, cv2.COLOR_RGBA2RGB)
-    lit = cv2.multiply(glow, cv2.merge([alpha] * 3), scale=1 / 255)
+    glow = cv2.GaussianBlur(block_average(region, _SHRINKING), (0, 0), 2 * sigma)
+    spilt = enlarge_blocks(cv2.multiply(glow, share, scale=1 / 255), _SHRINKING, alpha.shape)
+    kept = enlarge_blocks(cv2.bitwise_not(share), _SHRINKING, alpha.shape)
+    opaque = cv2.merge([alpha] * 3)
     mixed = cv2.add(
-        cv2.multiply(colours, cv2.merge([cv2.bitwise_not(share)] * 3), scale=1 / 255),
-        cv2.multiply(lit, cv2.merge([share] * 3), scale=1 / 255),
+        cv2.multiply(cv2.cvtColor(stage.figure, cv2.COLOR_RGBA2RGB), kept, scale=1 / 255),
+        cv2.multiply(spilt, opaque, scale=1 / 255),
     )
-    return _with(stage, figure=_joined(mixed, alpha)), {"strength": strength}
+    return _with(stage, figure=_joined(mixed, opaque)), {"strength": strength}
 
 
 def _with(stage: Stage, *, canvas: Pixels | None = None, figure: Any = None) -> Stage:
@@ -239,9 +244,13 @@ def _padded(stage: Stage) -> Stage:
     return Stage(stage.canvas, as_pixels(figure), position, stage.stands)
 
 
-def _joined(colours: Any, alpha: Any) -> Pixels:
-    """Return a premultiplied figure none of whose colours exceeds its alpha: no fringe."""
-    return as_pixels(cv2.merge([*(cv2.min(part, alpha) for part in cv2.split(colours)), alpha]))
+def _joined(colours: Any, opaque: Any) -> Pixels:
+    """Return a premultiplied figure none of whose colours exceeds its alpha: no fringe.
+
+    `opaque` is the alpha, three times.
+    """
+    figure = cv2.cvtColor(cv2.min(colours, opaque), cv2.COLOR_RGB2RGBA)
+    return as_pixels(cv2.mixChannels([opaque], [figure], [0, 3])[0])
 
 
 def _luma_around(stage: Stage) -> tuple[float, float]:
@@ -278,9 +287,9 @@ def _light_colour(canvas: Pixels) -> npt.NDArray[np.float64]:
 def _small_copy(pixels: Pixels) -> Pixels:
     # Every few pixels are enough for an average, and averaging all of them was a third of the cost.
     height, width = pixels.shape[:2]
-    pixels = np.ascontiguousarray(pixels[:: 1 + height // 256, :: 1 + width // 256])
-    height, width = pixels.shape[:2]
-    size = (min(_SMALL, width), min(_SMALL, height))
+    few = (-(-width // (1 + width // 256)), -(-height // (1 + height // 256)))
+    pixels = as_pixels(cv2.resize(pixels, few, interpolation=cv2.INTER_NEAREST))
+    size = (min(_SMALL, few[0]), min(_SMALL, few[1]))
     return as_pixels(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
@@ -292,54 +301,63 @@ class _Detail:
     noise: float
 
 
-def _detail(grey: Pixels, solid: npt.NDArray[np.bool_] | None) -> _Detail | None:
-    """Measure the middle of a picture, where `solid`; None if that is too little."""
-    height, width = grey.shape
+def _middle(pixels: Pixels) -> Pixels:
+    """Return the middle of a picture: enough to tell its sharpness."""
+    height, width = pixels.shape[:2]
     y, x = max(0, height // 2 - _SAMPLE // 2), max(0, width // 2 - _SAMPLE // 2)
-    middle = (slice(y, y + _SAMPLE), slice(x, x + _SAMPLE))
-    part = grey[middle]
-    inside = np.ones(part.shape, bool) if solid is None else solid[middle]
-    # The outline itself is no detail of the figure.
-    inside = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
-    if np.count_nonzero(inside) < 400:
+    return pixels[y : y + _SAMPLE, x : x + _SAMPLE]
+
+
+def _detail(part: Pixels) -> _Detail | None:
+    """Measure a picture, RGB or premultiplied RGBA, where it is opaque; None if that is too little.
+
+    The outline of a figure is no detail of it.
+    """
+    inside = np.ones(part.shape[:2], np.uint8)
+    if part.shape[2] == 4:
+        inside = (part[..., 3] >= _SOLID).view(np.uint8)
+    inside = as_pixels(cv2.erode(inside, np.ones((7, 7), np.uint8)))
+    count = cv2.countNonZero(inside)
+    if count < 400:
         return None
-    levels = part.astype(np.float32)
-    laplacian = np.abs(cv2.Laplacian(levels, cv2.CV_32F))
-    gradient = np.abs(cv2.Sobel(levels, cv2.CV_32F, 1, 0)) + np.abs(
-        cv2.Sobel(levels, cv2.CV_32F, 0, 1)
-    )
-    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = np.abs(cv2.filter2D(levels, cv2.CV_32F, mask))
-    sharpness = float(laplacian[inside].mean() / (gradient[inside].mean() + 1))
-    calm = gradient <= np.quantile(gradient[inside], 0.25)
-    noise = math.sqrt(math.pi / 2) / 6 * float(response[inside & calm].mean())
-    return _Detail(max(sharpness, 1e-3), noise)
+    grey = cv2.cvtColor(part, cv2.COLOR_RGBA2GRAY if part.shape[2] == 4 else cv2.COLOR_RGB2GRAY)
+    across, down = cv2.Sobel(grey, cv2.CV_16S, 1, 0), cv2.Sobel(grey, cv2.CV_16S, 0, 1)
+    gradient = cv2.add(np.abs(across), np.abs(down))
+    laplacian = cv2.norm(cv2.Laplacian(grey, cv2.CV_16S), cv2.NORM_L1, inside)
+    sharpness = laplacian / (cv2.norm(gradient, cv2.NORM_L1, inside) + count)
+    levels = np.bincount(gradient[inside > 0])
+    calmest = int(np.searchsorted(np.cumsum(levels), count / 4))
+    calm = as_pixels(cv2.bitwise_and(inside, (gradient <= calmest).view(np.uint8)))
+    response = cv2.filter2D(grey, cv2.CV_16S, _IMMERKAER)
+    noise = math.sqrt(math.pi / 2) / 6 * cv2.norm(response, cv2.NORM_L1, calm)
+    return _Detail(max(sharpness, 1e-3), noise / cv2.countNonZero(calm))
 
 
 def _small_alpha(stage: Stage) -> npt.NDArray[np.float32]:
     """Return the figure's alpha in the frame at a quarter of its size, 0 to 1."""
-    height, width = stage.canvas.shape[:2]
-    whole = np.zeros((height, width), np.uint8)
+    whole = np.zeros(stage.canvas.shape[:2], np.uint8)
     left, top = stage.position
     own = cv2.extractChannel(stage.figure, 3)
     whole[top : top + own.shape[0], left : left + own.shape[1]] = own
-    size = (max(1, width // _SHRINKING), max(1, height // _SHRINKING))
-    small = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
-    return (small.astype(np.float32) / 255).astype(np.float32)
+    return np.asarray(block_average(whole, _SHRINKING) / np.float32(255), dtype=np.float32)
 
 
 def _feet(stage: Stage) -> float:
     """Return the lowest row of the figure that is solid, in rows of `_small_alpha`."""
     rows = np.flatnonzero((cv2.extractChannel(stage.figure, 3) >= 128).any(axis=1))
     lowest = int(rows[-1]) + 1 if rows.size else stage.figure.shape[0]
-    height = stage.canvas.shape[0]
-    return float((stage.position[1] + lowest) * (height // _SHRINKING) / height)
+    return (stage.position[1] + lowest) / _SHRINKING
 
 
 def _darkened(canvas: Pixels, shadow: Any, sigma: float, darkness: float) -> Pixels:
     """Take a share of the light where a small picture, 0 to 1, says so, after blurring it."""
-    height, width = canvas.shape[:2]
     soft = cv2.GaussianBlur(np.asarray(shadow, np.float32), (0, 0), sigma)
     gain = np.rint(255 * (1 - darkness * np.clip(soft, 0, 1))).astype(np.uint8)
-    whole = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    return as_pixels(cv2.multiply(canvas, cv2.merge([whole] * 3), scale=1 / 255))
+    whole = enlarge_blocks(gain, _SHRINKING, canvas.shape)
+    left, top, right, bottom = bounding_box(as_pixels(cv2.bitwise_not(whole)))
+    shaded = (slice(top, bottom), slice(left, right))
+    darkened: Pixels = canvas.copy()
+    if right:
+        three = cv2.merge([whole[shaded]] * 3)
+        darkened[shaded] = cv2.multiply(canvas[shaded], three, scale=1 / 255)
+    return darkened

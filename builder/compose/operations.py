@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -16,10 +16,14 @@ from builder.recipe import Range, Recipe
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
 Values = dict[str, Any]
+Step = TypeVar("Step")
 Operation = Callable[[Pixels, Recipe, np.random.Generator], tuple[Pixels, Values]]
 
+STEPS = 256
+"""Steps of a level in which noise is worked out."""
+
 _MIDDLES = [NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)]
-_QUANTILES = (np.array(_MIDDLES) / np.std(_MIDDLES)).astype(np.float32)
+_QUANTILES = np.rint(np.array(_MIDDLES) / np.std(_MIDDLES) * STEPS).astype(np.int16)
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of R, G and B in luma, ITU-R BT.601."""
@@ -34,14 +38,27 @@ def apply_operations(
         The picture, and for each operation that was applied its name and values.
     """
     applied = []
-    # A generator for each operation: switching one off leaves the values of the others alone.
-    for (name, operation), own_rng in zip(
-        operations.items(), rng.spawn(len(operations)), strict=True
-    ):
-        if own_rng.random() < getattr(recipe, f"{name}_probability"):
-            pixels, values = operation(pixels, recipe, own_rng)
-            applied.append({"operation": name, **values})
+    for name, operation, own_rng in chosen(operations, recipe, rng):
+        pixels, values = operation(pixels, recipe, own_rng)
+        applied.append({"operation": name, **values})
     return pixels, applied
+
+
+def chosen(
+    steps: Mapping[str, Step], recipe: Recipe, rng: np.random.Generator
+) -> Iterator[tuple[str, Step, np.random.Generator]]:
+    """Yield the steps that happen, each with the chance of its knob, and their generators.
+
+    A generator for each step: switching one off leaves the values of the others alone.
+    """
+    seeds = cast(np.random.SeedSequence, rng.bit_generator.seed_seq).spawn(len(steps))
+    for (name, step), seed in zip(steps.items(), seeds, strict=True):
+        probability = getattr(recipe, f"{name}_probability")
+        # To set up a generator takes longer than to draw from it.
+        if probability:
+            own_rng = np.random.default_rng(seed)
+            if own_rng.random() < probability:
+                yield name, step, own_rng
 
 
 def draw(values: Range, rng: np.random.Generator) -> float:
@@ -64,13 +81,33 @@ def lookup(pixels: Pixels, table: Floats) -> Pixels:
     return as_pixels(cv2.LUT(pixels, np.rint(np.clip(table, 0, 255)).astype(np.uint8)))
 
 
-def normal_field(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+def normal_field(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.int16]:
     """Return normally distributed values, of mean 0 and variance 1, each one of 256 quantiles.
 
     Ten times as fast as `Generator.standard_normal`, and under 2.9 either way.
+
+    Returns:
+        int16, in steps of 1 / `STEPS`: half of the memory of float32, and of the time.
     """
     chosen = np.frombuffer(rng.bytes(math.prod(shape)), dtype=np.uint8).reshape(shape)
-    return np.asarray(cv2.LUT(chosen, _QUANTILES), dtype=np.float32)
+    return np.asarray(cv2.LUT(chosen, _QUANTILES), dtype=np.int16)
+
+
+def in_steps(values: npt.ArrayLike) -> npt.NDArray[np.int16]:
+    """Return levels, up to 127, as int16 in steps of 1 / `STEPS`."""
+    return np.asarray(np.rint(np.asarray(values) * STEPS), dtype=np.int16)
+
+
+def add_noise(pixels: Pixels, field: npt.NDArray[np.int16], deviation: Any) -> Pixels:
+    """Add noise to a picture, rounded and clipped.
+
+    Args:
+        pixels: uint8, any shape.
+        field: of the same shape, from `normal_field`.
+        deviation: of the noise, from `in_steps`; of the same shape, or one value for all.
+    """
+    noise = cv2.multiply(field, deviation, scale=1 / STEPS**2)
+    return as_pixels(cv2.add(pixels, noise, dtype=cv2.CV_8U))
 
 
 def as_pixels(array: Any) -> Pixels:

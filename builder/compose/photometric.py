@@ -19,11 +19,14 @@ from builder.compose.operations import (
     Operation,
     Pixels,
     Values,
+    add_noise,
     apply_operations,
     as_pixels,
     draw,
     draw_count,
+    in_steps,
     lookup,
+    normal_field,
 )
 from builder.recipe import Recipe
 
@@ -98,9 +101,8 @@ def motion_blur(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tup
 def noise(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
     """Add independent Gaussian noise to every channel, as Albumentations' GaussNoise."""
     variance = draw(recipe.noise_variance, rng)
-    grain = rng.standard_normal(pixels.shape, dtype=np.float32)
-    noisy = cv2.add(pixels, grain * np.float32(math.sqrt(variance)), dtype=cv2.CV_8U)
-    return as_pixels(noisy), {"variance": variance}
+    deviation = float(in_steps(math.sqrt(variance)))
+    return add_noise(pixels, normal_field(pixels.shape, rng), deviation), {"variance": variance}
 
 
 def jitter(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
