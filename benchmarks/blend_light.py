@@ -17,7 +17,7 @@ import numpy as np
 
 from builder.compose.blend import blend
 from builder.compose.camera import linear_of, srgb_of
-from builder.layers import decode_background, decode_human
+from builder.decoding import decode_background, decode_human
 from builder.recipe import REALISTIC
 
 _FACTOR = 4

@@ -16,8 +16,9 @@ from builder.compose import prepare_figure
 from builder.compose.blend import resize_background, warp
 from builder.compose.figure import Figure
 from builder.compose.placement import Placement
+from builder.decoding import decode_background, decode_human
 from builder.errors import PlanError, SourceError
-from builder.layers import admit_all, decode_background, decode_human
+from builder.layers import admit_all
 from builder.plan import choose_groups, group_alike, make_plan, seeded_order
 from builder.recipe import PLAIN, Recipe
 from builder.shards import make_rows, shard_tasks

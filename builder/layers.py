@@ -1,51 +1,29 @@
-"""Checks: what is wrong with a layer, and the decoding that the checks and the composer share."""
+"""Checks: what is wrong with a layer."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
-import struct
 import warnings
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from builder.cuts import Side
+from builder.decoding import decode_human, decode_with_transparency
 from builder.errors import LayerError, SourceError
 from builder.hashing import perceptual_hash
 from builder.measures import Measures
 from builder.recipe import Recipe
 from builder.sources.exclusion import Exclusion
-from builder.sources.layer import Candidate, Layer, Role, content_id, printable
+from builder.sources.layer import Candidate, Layer, Role, content_id
 from builder.verdicts import DUPLICATE, EXCLUDED, Finding, judge, kind_of, rejection
 
 Pixels = npt.NDArray[np.uint8]
-
-# Pillow opens many more, PostScript among them, which it hands to a program of its own.
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
-
-# The second is a warning, raised where Python runs with -W error.
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-# What Pillow's decoders were seen to raise on damaged files, struct.error and zlib.error included.
-_DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -317,85 +295,4 @@ def _decoded(role: Role, data: bytes, max_pixels: int) -> tuple[Pixels, float]:
     """Return the picture and, of a background, the share of it that is transparent."""
     if role == "human":
         return decode_human(data, max_pixels), 0.0
-    return _decoded_background(data, max_pixels)
-
-
-def decode_human(data: bytes, max_pixels: int) -> Pixels:
-    """Decode a picture with transparency.
-
-    Returns:
-        uint8 (H, W, 4), straight RGBA, EXIF rotation applied. 16-bit channels are cut to 8.
-
-    Raises:
-        LayerError: not a picture, truncated, over `max_pixels`, or without an alpha channel.
-    """
-    with _opened(data, max_pixels) as picture:
-        if "A" not in picture.getbands() and "transparency" not in picture.info:
-            raise LayerError("no alpha channel")
-        return _loaded(picture, "RGBA")
-
-
-def decode_background(data: bytes, max_pixels: int) -> Pixels:
-    """Decode a background.
-
-    Returns:
-        uint8 (H, W, 3), RGB, EXIF rotation applied. Where a background is transparent, mid-grey
-        shows, since the colours under transparent pixels are arbitrary.
-
-    Raises:
-        LayerError: not a picture, truncated, over `max_pixels`, or wholly transparent.
-    """
-    return _decoded_background(data, max_pixels)[0]
-
-
-def _decoded_background(data: bytes, max_pixels: int) -> tuple[Pixels, float]:
-    with _opened(data, max_pixels) as picture:
-        if "A" not in picture.getbands() and "transparency" not in picture.info:
-            return _loaded(picture, "RGB"), 0.0
-        rgba = _loaded(picture, "RGBA")
-    if not rgba[..., 3].any():
-        raise LayerError("wholly transparent")
-    canvas = Image.new("RGBA", (rgba.shape[1], rgba.shape[0]), (128, 128, 128, 255))
-    canvas.alpha_composite(Image.fromarray(rgba))
-    return np.asarray(canvas.convert("RGB")), float(np.mean(rgba[..., 3] < 255))
-
-
-def _opened(data: bytes, max_pixels: int) -> Image.Image:
-    """Read the header alone, so that a decompression bomb is refused before it is decoded."""
-    try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except _BOMBS as error:
-        raise LayerError(f"over the limit of {max_pixels:,} pixels") from error
-    except UnidentifiedImageError as error:
-        raise LayerError(f"not a picture of a known kind ({', '.join(FORMATS)})") from error
-    except _DECODING_ERRORS as error:
-        raise LayerError(f"broken picture: {printable(str(error))}") from error
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise LayerError(f"over the limit of {max_pixels:,} pixels: {width}x{height}")
-    return picture
-
-
-def _loaded(picture: Image.Image, mode: str) -> Pixels:
-    """Decode every pixel; a picture that ends early is refused here."""
-    try:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode in ("I;16", "I;16B", "I;16L", "I"):
-            upright = _in_8_bits(upright)
-        elif upright.mode == "F":
-            raise LayerError("floating-point pixels")
-        return np.array(upright.convert(mode))
-    except _BOMBS as error:
-        raise LayerError("over the limit of pixels") from error
-    except _DECODING_ERRORS as error:
-        raise LayerError(f"broken picture: {printable(str(error))}") from error
-
-
-def _in_8_bits(picture: Image.Image) -> Image.Image:
-    """Return a grey picture of 16 bits as one of 8, with alpha if one of its greys means none."""
-    grey = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
-    small = (grey * 255 // 65535).astype(np.uint8)
-    key = picture.info.get("transparency")
-    if not isinstance(key, int):
-        return Image.fromarray(small)
-    return Image.fromarray(np.dstack([small, np.where(grey == key, 0, 255).astype(np.uint8)]))
+    return decode_with_transparency(data, max_pixels)

@@ -12,15 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
+from builder.decoding import decode_background, decode_human
 from builder.errors import LayerError, SourceError
 from builder.hashing import MIRRORED_BITS, perceptual_hash
-from builder.layers import (
-    LeftOut,
-    admit,
-    admit_all,
-    decode_background,
-    decode_human,
-)
+from builder.layers import LeftOut, admit, admit_all
 from builder.recipe import CLASSIC
 from builder.sources.layer import Layer, Role
 from tests.kit import Pixels, candidate, encoded, jpeg, png, portrait, scenery

@@ -13,7 +13,7 @@ import pytest
 from builder.compose import compose, composite_rng, prepare_figure
 from builder.compose.figure import Figure
 from builder.cuts import find_cuts
-from builder.layers import decode_background, decode_human
+from builder.decoding import decode_background, decode_human
 from builder.matte import clean_matte
 from builder.recipe import CLASSIC, REALISTIC
 from tests.building import build, rows

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from builder.cuts import find_cuts
+from builder.decoding import Pixels, decode_background, decode_human
 from builder.errors import SourceError
-from builder.layers import Pixels, admit_all, decode_background, decode_human
+from builder.layers import admit_all
 from builder.matte import clean_matte
 from builder.plan import near_duplicate_groups
 from builder.recipe import CLASSIC

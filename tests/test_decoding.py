@@ -1,0 +1,126 @@
+"""PNGs of 8-bit colour, which libpng decodes: the same values as Pillow's, and no less strict."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from builder.decoding import decode_background, decode_human
+from builder.errors import LayerError
+from tests.kit import Pixels, encoded, png, portrait, scenery
+
+LIMIT = 10_000_000
+FIGURE = portrait(3)
+VIEW = scenery(3, (120, 90))
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = len(SIGNATURE)
+    while position < len(data):
+        (length,) = struct.unpack(">I", data[position : position + 4])
+        body = data[position + 8 : position + 8 + length]
+        yield data[position + 4 : position + 8], body
+        position += 12 + length
+
+
+def packed(parts: list[tuple[bytes, bytes]]) -> bytes:
+    return SIGNATURE + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts
+    )
+
+
+def with_rows(data: bytes, rows: bytes) -> bytes:
+    """Return a PNG with other encoded rows; all its checksums are right."""
+    header = next(chunks(data))
+    return packed([header, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+
+
+def rows_of(data: bytes) -> bytes:
+    return zlib.decompress(b"".join(body for name, body in chunks(data) if name == b"IDAT"))
+
+
+def by_pillow(data: bytes, mode: str) -> Pixels:
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture.convert(mode), dtype=np.uint8)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9), st.integers(0, 2**32 - 1))
+def test_any_picture_is_decoded_as_pillow_does(
+    width: int, height: int, level: int, seed: int
+) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
+    figure = encoded(pixels, "PNG", compress_level=level)
+    assert np.array_equal(decode_human(figure, LIMIT), by_pillow(figure, "RGBA"))
+    view = encoded(pixels[..., :3], "PNG", compress_level=level, dpi=(72, 72))
+    assert np.array_equal(decode_background(view, LIMIT), by_pillow(view, "RGB"))
+
+
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_png_that_ends_early_is_refused_wherever_it_does(share: float) -> None:
+    data = png(FIGURE)
+    # Without its last chunk and the checksums before that it still holds every pixel.
+    with pytest.raises(LayerError):
+        decode_human(data[: int(share * (len(data) - 12 - 12))], LIMIT)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: with_rows(data, rows_of(data)[:-1]),
+        lambda data: with_rows(data, rows_of(data)[: len(rows_of(data)) // 2]),
+        lambda data: with_rows(data, b"\x09" + rows_of(data)[1:]),
+        lambda data: data[:300] + bytes([data[300] ^ 1]) + data[301:],
+        lambda data: packed([part for part in chunks(data) if part[0] != b"IDAT"]),
+        lambda data: packed([(b"IHDR", next(chunks(data))[1][:9]), *list(chunks(data))[1:]]),
+        lambda data: SIGNATURE,
+    ],
+    ids=["a byte short", "half", "no such filter", "checksum", "no pixels", "header", "nothing"],
+)
+@pytest.mark.parametrize("role", ["human", "background"])
+def test_a_damaged_png_is_refused(role: str, damage: object) -> None:
+    data = damage(png(FIGURE if role == "human" else VIEW))  # type: ignore[operator]
+    with pytest.raises(LayerError):
+        (decode_human if role == "human" else decode_background)(data, LIMIT)
+
+
+def test_a_size_over_the_limit_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(LayerError, match="over the limit of 1,000 pixels: 96x128"):
+        decode_human(png(FIGURE), 1000)
+
+
+@pytest.mark.parametrize("place", ["exif", "text", "xmp"])
+def test_a_rotation_is_applied_wherever_it_is_written(place: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    text = PngImagePlugin.PngInfo()
+    options: dict[str, object] = {"pnginfo": text}
+    if place == "exif":
+        options["exif"] = exif
+    elif place == "text":
+        raw = exif.tobytes().hex()
+        text.add_text("Raw profile type exif", f"\nexif\n{len(raw) // 2:8}\n{raw}\n")
+    else:
+        text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    turned = encoded(FIGURE, "PNG", **options)
+    assert np.array_equal(decode_human(turned, LIMIT), np.rot90(FIGURE, -1))
+
+
+def test_what_surrounds_the_pixels_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    """A profile that libpng would warn of, on the terminal, and text of a stranger."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "\x1b[31m" * 100)
+    noisy = encoded(VIEW, "PNG", icc_profile=b"no profile" * 20, pnginfo=text)
+    too_long = with_rows(png(VIEW), rows_of(png(VIEW)) + b"more")
+    for data in (noisy, too_long):
+        assert np.array_equal(decode_background(data, LIMIT), VIEW)
+    assert capfd.readouterr() == ("", "")
