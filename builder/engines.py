@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import itertools
 import multiprocessing
 import os
@@ -16,6 +18,9 @@ from typing import TypeVar
 import cv2
 
 from builder.errors import WorkerLostError
+
+# From glibc's malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD.
+_MALLOPT = {-1: 512 * 1024**2, -2: 64 * 1024**2, -3: 32 * 1024**2}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -80,6 +85,18 @@ def _start_worker() -> None:
     # Ctrl-C reaches the whole process group; the parent decides, workers only finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _one_thread_each()
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what pictures leave, instead of handing it back for the next one's sake.
+
+    A tenth of a worker's time went into pages that the kernel cleared and mapped anew.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        allocator = ctypes.CDLL(None).mallopt
+        for option, size in _MALLOPT.items():
+            allocator(option, size)
 
 
 def _one_thread_each() -> None:

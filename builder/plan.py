@@ -32,6 +32,7 @@ _LABEL_BYTES_PER_PIXEL = {"mask": 0.0, "trimap": 0.05, "foreground": 1.0, "backg
 _HASH_BLOCK = 1024
 # So few stay decoded while a shard is made; see `builder.shards`.
 _COMPANIONS = 24
+_FEW_BACKGROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Shard:
             start = first * self.per_human % len(self.backgrounds)
             turned = (*self.backgrounds[start:], *self.backgrounds[:start])
             own = self.humans[first : first + humans]
-            parts.append(dataclasses.replace(self, humans=own, backgrounds=turned))
+            met = turned[: len(own) * self.per_human]
+            parts.append(dataclasses.replace(self, humans=own, backgrounds=met))
         return parts
 
     def pairs(self) -> Iterator[Pair]:
@@ -95,9 +97,10 @@ class Shard:
 class SplitPlan:
     """One split: layer ids in their seeded order.
 
-    Slot `n` of the split is pair `n % per_human` of human `n // per_human`, and takes background
-    `n % len(backgrounds)`. Going round like this uses every background equally often, give or take
-    one, and gives no human the same background twice before it has met all of them.
+    Slot `n` of the split is pair `n % per_human` of human `n // per_human`. Every background is
+    used equally often, give or take one, and no human gets the same one twice before it has met all
+    of them. Where backgrounds are used several times, a few of them serve all of their pairs before
+    the next few do, so that each is decoded once.
     """
 
     split: Split
@@ -131,14 +134,40 @@ class SplitPlan:
         )
 
     def _backgrounds_from(self, first: int) -> tuple[str, ...]:
-        """Return the cycle of backgrounds as the humans from `first` on meet it, cut to need.
+        """Return the backgrounds as the humans of the shard from `first` on meet them.
 
-        Either a shard needs less than one cycle, or it gets the whole of it: both can be repeated.
+        Where all of them go round and round, one round is enough.
         """
         total = len(self.backgrounds)
-        start = first * self.per_human % total
-        needed = min(total, self.humans_per_shard * self.per_human)
-        return tuple(self.backgrounds[(start + n) % total] for n in range(needed))
+        start = first * self.per_human
+        if total // self._few < 2:
+            needed = min(total, self.humans_per_shard * self.per_human)
+            return tuple(self.backgrounds[(start + n) % total] for n in range(needed))
+        end = min(start + self.humans_per_shard * self.per_human, self.rows)
+        return tuple(self.backgrounds[self._background_at(slot)] for slot in range(start, end))
+
+    @property
+    def _few(self) -> int:
+        """How many backgrounds serve their pairs together: more than one human meets."""
+        return max(_FEW_BACKGROUNDS, self.per_human + 1)
+
+    def _background_at(self, slot: int) -> int:
+        """Return the number of the background of a slot, where there are twice `_few` or more.
+
+        A round of a few begins one further on than the round before, so that the next humans meet
+        another choice of them. What is left after all have served equally often is shared out
+        singly.
+        """
+        total, few = len(self.backgrounds), self._few
+        uses = self.rows // total
+        if slot >= uses * total:
+            return slot - uses * total
+        turn = min(slot // (uses * few), total // few - 1)
+        first = turn * few
+        # The last few take in those that would not make another few.
+        count = few if turn < total // few - 1 else total - first
+        own = slot - first * uses
+        return first + (own + own // count) % count
 
 
 @dataclass(frozen=True)

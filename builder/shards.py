@@ -74,9 +74,12 @@ def features_of(recipe: Recipe) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Task:
-    """Some pairs of one human, with all that is needed to make them in any process."""
+    """Some pairs, human after human, with all that is needed to make them in any process.
 
-    human: Layer
+    `humans`, `backgrounds` and `companions` are those of each pair.
+    """
+
+    humans: tuple[Layer, ...]
     pairs: tuple[Pair, ...]
     backgrounds: tuple[Layer, ...]
     companions: tuple[tuple[Layer, ...], ...]
@@ -117,66 +120,88 @@ TaskRunner = Callable[[Callable[[Task], list[Row]], Iterable[Task]], Iterator[li
 
 
 def shard_tasks(
-    shard: Shard, layers: Mapping[str, Layer], recipe: Recipe, seed: int
+    shard: Shard, layers: Mapping[str, Layer], recipe: Recipe, seed: int, *, humans: int = 1
 ) -> Iterator[Task]:
-    """Yield the work of one shard: at most a row group's pairs of one human at a time."""
+    """Yield the work of one shard.
+
+    Args:
+        shard: from the plan.
+        layers: by id.
+        recipe, seed: of the dataset.
+        humans: how many a task has; more of them share decoded backgrounds. Of a human with more
+            pairs than a row group a task has a row group's at most.
+    """
     pairs = list(shard.pairs())
-    for first in range(0, len(pairs), shard.per_human):
-        own = pairs[first : first + shard.per_human]
-        for start in range(0, len(own), recipe.row_group_rows):
-            part = tuple(own[start : start + recipe.row_group_rows])
-            backgrounds = tuple(layers[pair.background] for pair in part)
-            companions = tuple(
-                tuple(layers[other] for other in companions_of(shard, pair, recipe, seed))
-                for pair in part
+    together = max(1, min(humans, recipe.row_group_rows * 2 // shard.per_human)) * shard.per_human
+    for first in range(0, len(pairs), together):
+        own = pairs[first : first + together]
+        size = len(own) if together > shard.per_human else recipe.row_group_rows
+        for start in range(0, len(own), size):
+            part = tuple(own[start : start + size])
+            yield Task(
+                humans=tuple(layers[pair.human] for pair in part),
+                pairs=part,
+                backgrounds=tuple(layers[pair.background] for pair in part),
+                companions=tuple(
+                    tuple(layers[other] for other in companions_of(shard, pair, recipe, seed))
+                    for pair in part
+                ),
+                recipe=recipe,
+                seed=seed,
             )
-            yield Task(layers[part[0].human], part, backgrounds, companions, recipe, seed)
 
 
 def make_rows(task: Task) -> list[Row]:
-    """Make the rows of one task; the human is decoded and cleaned once for all of them.
+    """Make the rows of one task; each human is decoded and cleaned once for all of its pairs.
 
     Raises:
-        PlanError: the human cannot be placed as the recipe asks; the message names it.
+        PlanError: a human cannot be placed as the recipe asks; the message names it.
         SourceError: a layer changed or went away since it was checked.
     """
-    recipe = task.recipe
-    figure = _figure(task.human, recipe)
     rows = []
-    for pair, layer, others in zip(task.pairs, task.backgrounds, task.companions, strict=True):
-        background = _background(layer, recipe)
-        companions = [_companion(other, recipe) for other in others]
-        rng = composite_rng(task.seed, pair.human, pair.k)
-        try:
-            made = compose(figure, background, recipe, rng, companions)
-        except LayerError as error:
-            raise PlanError(
-                f"{task.human.name} on {layer.name}: {error}. "
-                "Take the human out, or lower min_visible or min_coverage in the recipe."
-            ) from error
-        names = {"human_name": task.human.name, "background_name": layer.name}
-        if not made.provenance["geometry"]:
-            names["human_name"] = ""
-        rows.append(
-            {
-                "id": pair.id,
-                "image": _image_cell(made.image, pair.id, recipe),
-                "mask": {"bytes": encode_png(made.mask), "path": f"{pair.id}.png"},
-                **_label_cells(made.labels, pair.id),
-                # A negative shows no human: whose turn it was says nothing of it.
-                "human": pair.human if made.provenance["geometry"] else "",
-                "background": pair.background,
-                "provenance": json.dumps(
-                    {
-                        **names,
-                        **made.provenance,
-                        "figures": _named(made.provenance["figures"], (task.human, *others)),
-                    },
-                    ensure_ascii=False,
-                ),
-            }
-        )
+    figure: Figure | None = None
+    decoded = ""
+    for pair, human, background, others in zip(
+        task.pairs, task.humans, task.backgrounds, task.companions, strict=True
+    ):
+        if figure is None or decoded != human.id:
+            figure, decoded = _figure(human, task.recipe), human.id
+        rows.append(_row(pair, figure, human, background, others, task))
     return rows
+
+
+def _row(
+    pair: Pair,
+    figure: Figure,
+    human: Layer,
+    background: Layer,
+    others: tuple[Layer, ...],
+    task: Task,
+) -> Row:
+    recipe = task.recipe
+    companions = [_companion(other, recipe) for other in others]
+    rng = composite_rng(task.seed, pair.human, pair.k)
+    try:
+        made = compose(figure, _background(background, recipe), recipe, rng, companions)
+    except LayerError as error:
+        raise PlanError(
+            f"{human.name} on {background.name}: {error}. "
+            "Take the human out, or lower min_visible or min_coverage in the recipe."
+        ) from error
+    # A negative shows no human: whose turn it was says nothing of it.
+    shown = bool(made.provenance["geometry"])
+    names = {"human_name": human.name if shown else "", "background_name": background.name}
+    figures = _named(made.provenance["figures"], (human, *others))
+    provenance = {**names, **made.provenance, "figures": figures}
+    return {
+        "id": pair.id,
+        "image": _image_cell(made.image, pair.id, recipe),
+        "mask": {"bytes": encode_png(made.mask), "path": f"{pair.id}.png"},
+        **_label_cells(made.labels, pair.id),
+        "human": pair.human if shown else "",
+        "background": pair.background,
+        "provenance": json.dumps(provenance, ensure_ascii=False),
+    }
 
 
 def _named(figures: list[Row], layers: tuple[Layer, ...]) -> list[Row]:

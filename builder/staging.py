@@ -38,6 +38,8 @@ from builder.sources.layer import Layer
 DATA = "data"
 STAGING = ".build"
 PART = ".update"
+_HUMANS_AT_ONCE = 8
+_TASKS_PER_WORKER = 4
 """Holds what an update of a dataset on the Hub changes, with the manifest of the whole."""
 
 
@@ -187,10 +189,13 @@ class Staging:
         if not shards:
             return []
         self._prepare()
-        tasks = itertools.chain.from_iterable(
-            shard_tasks(shard, layers, recipe, seed) for shard in shards
-        )
         total = sum(shard.rows for shard in shards)
+        humans = sum(len(shard.humans) for shard in shards)
+        # Many humans of a task share backgrounds; few leave no worker idle at the end.
+        at_once = max(1, min(_HUMANS_AT_ONCE, humans // (_TASKS_PER_WORKER * workers)))
+        tasks = itertools.chain.from_iterable(
+            shard_tasks(shard, layers, recipe, seed, humans=at_once) for shard in shards
+        )
         with (
             ordered_map(make_rows, tasks, workers) as results,
             tqdm(total=total, desc="Composing", unit=" pairs", disable=not self._progress) as bar,

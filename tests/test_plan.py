@@ -69,6 +69,23 @@ def test_no_pair_comes_twice_while_another_is_unused(plan: Plan) -> None:
                 assert len(met) == len(split.backgrounds)
 
 
+@given(st.integers(40, 200), st.integers(20, 60), st.integers(1, 5), st.integers(0, 9))
+def test_a_few_backgrounds_serve_all_of_their_pairs_before_the_next_few(
+    humans: int, backgrounds: int, per_human: int, seed: int
+) -> None:
+    (split,) = make_plan(layers(humans, backgrounds), recipe(per_human, 0.0), seed).splits
+    decoded: dict[str, None] = {}
+    decodings = 0
+    for pair in pairs(split):
+        decodings += pair.background not in decoded
+        decoded.pop(pair.background, None)
+        decoded[pair.background] = None
+        if len(decoded) > 2 * 8:
+            decoded.pop(next(iter(decoded)))
+    # Once each, and once more each for those that are used once more than the others.
+    assert decodings <= backgrounds + split.rows % backgrounds
+
+
 @given(plans)
 def test_shards_hold_whole_humans_and_row_ids_are_unique(plan: Plan) -> None:
     names = [shard.file_name for shard in plan.shards()]
