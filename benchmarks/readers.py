@@ -10,6 +10,8 @@ import dataclasses
 import importlib
 import io
 import json
+import os
+import resource
 import sys
 import tempfile
 import time
@@ -62,6 +64,8 @@ class Read:
         first_row: seconds from nothing opened to the first row, without a DataLoader.
         rows_per_second: from the first row of the DataLoader to the last.
         rows: how many there were.
+        cpu_per_row: seconds of processor time, of this process and its workers together, with
+            their start; it tells more than the clock where a machine has other work.
         bytes_read: by `read` of the process and its workers, in the run with the DataLoader;
             memory maps are not in it, nor what a Hub sends.
     """
@@ -69,13 +73,16 @@ class Read:
     first_row: float
     rows_per_second: float
     rows: int
+    cpu_per_row: float
     bytes_read: int
 
 
 def main() -> None:
     """Measure."""
     values = json.loads(sys.argv[1])
-    print(json.dumps(dataclasses.asdict(measure(Spec(**values)))))
+    print(json.dumps(dataclasses.asdict(measure(Spec(**values)))), flush=True)
+    # Arrow's threads, where a stream was left before its end, may abort a process that ends.
+    os._exit(0)
 
 
 def measure(spec: Spec) -> Read:
@@ -89,12 +96,19 @@ def measure(spec: Spec) -> Read:
     started = time.perf_counter()
     decode(next(iter(_opened(spec))))
     first_row = time.perf_counter() - started
-    before = _read_so_far()
+    before, cpu_before = _read_so_far(), _processor_seconds()
     loader = DataLoader(_opened(spec), batch_size=None, num_workers=spec.workers, collate_fn=decode)
     times = [time.perf_counter() for _ in loader]
     del loader
     rate = (len(times) - 1) / (times[-1] - times[0])
-    return Read(first_row, rate, len(times), _read_so_far() - before)
+    cpu = (_processor_seconds() - cpu_before) / len(times)
+    return Read(first_row, rate, len(times), cpu, _read_so_far() - before)
+
+
+def _processor_seconds() -> float:
+    """Return what this process and its finished children took."""
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _read_so_far() -> int:

@@ -42,6 +42,15 @@ ROW_GROUPS = (4, 8, 16, 32, 64, 100)
 # So that a benchmark's few pairs make more files than workers; the matrix needs 100 rows in a file.
 _FEW_MEGABYTES, _MEGABYTES = 16.0, 64.0
 _OTHER_SHARDS = (16.0, 256.0)
+_COMMON = ("raw", "own", "opencv")
+"""Decoders that there are for all formats."""
+_COLUMNS = (
+    ("rows/s", "rows_per_second", 1),
+    ("CPU, ms a row", "cpu_per_row", 1e3),
+    ("first row, ms", "first_row", 1e3),
+    ("MB read", "bytes_read", 1e-6),
+    ("MB sent by the Hub", "sent", 1e-6),
+)
 
 
 @dataclass(frozen=True)
@@ -196,8 +205,9 @@ def main() -> None:
 
 
 def _print_matrix(stored: Sequence[Stored], hub: Loopback, options: argparse.Namespace) -> None:
-    print("| from | decoded by | workers | format | rows/s | first row, ms | MB read |")
-    print("|---|---|--:|---|--:|--:|--:|", flush=True)
+    heads = ("from", "decoded by", "workers", "format", *(head for head, _, _ in _COLUMNS))
+    _print_row(heads)
+    _print_row(["---"] * 4 + ["--:"] * len(_COLUMNS))
     cases = itertools.product(options.places, options.decoders, options.workers)
     for where, decoder, workers in cases:
         able = [each for each in stored if each.reader == "parquet" or decoder in _COMMON]
@@ -206,15 +216,12 @@ def _print_matrix(stored: Sequence[Stored], hub: Loopback, options: argparse.Nam
             reads[each.name].append(read_once(each, decoder, where, workers, hub))
         for name, found in reads.items():
             values = {key: statistics.median(one[key] for one in found) for key in found[0]}
-            read = values["sent"] if where == "Hub" else values["bytes_read"]
-            print(
-                f"| {where} | {decoder} | {workers} | {name} | {values['rows_per_second']:.1f} "
-                f"| {1000 * values['first_row']:.0f} | {read / 1e6:.0f} |",
-                flush=True,
-            )
+            shown = [f"{values[key] * factor:,.1f}" for _, key, factor in _COLUMNS]
+            _print_row([where, decoder, str(workers), name, *shown])
 
 
-_COMMON = ("raw", "own", "opencv")
+def _print_row(cells: Sequence[str]) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _options() -> argparse.Namespace:
