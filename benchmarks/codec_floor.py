@@ -18,10 +18,10 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.workload import Workload, timed_map, warm_up
+from builder.decoding import decode_background, decode_human
 from builder.engines import ordered_map
-from builder.layers import decode_background, decode_human
 from builder.recipe import Recipe
-from builder.shards import Task, encode_image, encode_mask, make_rows
+from builder.shards import Task, encode_image, encode_png, make_rows
 from builder.sources.layer import Layer
 
 
@@ -68,12 +68,13 @@ def _codecs(floor: _Floor | None) -> None:
         warm_up()
         return
     recipe = floor.task.recipe
-    _decoded_human(floor.task.human, recipe)
+    for layer in floor.task.humans:
+        _decoded_human(layer, recipe)
     for layer in floor.task.backgrounds:
         _decoded_background(layer, recipe)
     for path in floor.pictures:
         encode_image(np.load(path / "image.npy"), recipe)
-        encode_mask(np.load(path / "mask.npy"))
+        encode_png(np.load(path / "mask.npy"))
 
 
 @functools.cache

@@ -1,0 +1,132 @@
+"""`build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.options import chosen_knobs, chosen_recipe, recipe_options, source_options, sources_of
+from builder.report import print_build
+
+if TYPE_CHECKING:
+    from builder.manifest import Manifest
+
+# Nothing heavy is imported up here: `--help` should not wait for OpenCV and Arrow.
+
+
+@click.command()
+@source_options
+@click.option("--per-human", type=int, help="Composites made from each human.  [recipe: 4]")
+@click.option(
+    "--validation",
+    type=float,
+    help="Share of the humans, and of the backgrounds, set apart.  [recipe: 0.1]",
+)
+@click.option(
+    "--size",
+    type=int,
+    help="Longer side of a composite, px; 0 keeps the background's own.  [recipe: 1024]",
+)
+@click.option(
+    "--image-format",
+    type=click.Choice(["jpeg", "png", "webp"]),
+    help="Encoding of the composites.  [recipe: jpeg]",
+)
+@click.option(
+    "--labels",
+    metavar="NAME,NAME",
+    help="What each pair comes with: mask,trimap,foreground,background.  [recipe: mask]",
+)
+@recipe_options
+@click.option("--seed", type=int, help="Another seed, other pairs.  [default: 0]")
+@click.option(
+    "--output",
+    default="human-segmentation",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The dataset folder.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a processor]")
+@click.option("--strict", is_flag=True, help="Stop at a picture that cannot be used.")
+@click.option("--rebuild", is_flag=True, help="Replace a dataset that was built differently.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Bring a dataset up to the layers there are now, leaving finished shards as they are.",
+)
+@click.option(
+    "--update-from",
+    metavar="REPO_ID",
+    help="The same for a dataset on the Hub: writes to --output only what changes, for publishing.",
+)
+def build(
+    per_human: int | None,
+    validation: float | None,
+    size: int | None,
+    image_format: str | None,
+    labels: str | None,
+    recipe_name: str | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    output: Path,
+    workers: int | None,
+    strict: bool,
+    rebuild: bool,
+    update: bool,
+    update_from: str | None,
+    **sources: Any,
+) -> None:
+    """Build a dataset folder that load_dataset opens, or finish one that was interrupted.
+
+    \b
+    Examples:
+      human-segmentation build                          from the original Google Drive folder
+      human-segmentation build --source sample          drawn layers, no network
+      human-segmentation build --source my-layers       my-layers/humans, my-layers/backgrounds.zip
+      human-segmentation build --humans h.zip --backgrounds photos --size 2048 --output wide
+      human-segmentation build --recipe plain --per-human 10 --set 'scale=[0.8, 1.2]'
+      human-segmentation build --update --source my-layers          after adding or removing some
+    """
+    from builder import folder
+    from builder.engines import available_workers
+    from builder.recipe import DEFAULT_RECIPE
+
+    layers = sources_of(sources)
+    options = {
+        "per_human": per_human,
+        "validation": validation,
+        "size": size,
+        "image_format": image_format,
+        "labels": labels,
+    }
+    workers = workers or available_workers()
+    published = _published_manifest(update_from) if update_from and not rebuild else None
+    if (update or update_from) and not rebuild:
+        report = folder.update(
+            layers,
+            output,
+            knobs=chosen_knobs(recipe_name, settings, options),
+            seed=seed,
+            published=published,
+            workers=workers,
+            strict=strict,
+        )
+    else:
+        report = folder.build(
+            layers,
+            chosen_recipe(recipe_name or DEFAULT_RECIPE, settings, options),
+            output,
+            seed=seed or 0,
+            workers=workers,
+            strict=strict,
+            rebuild=rebuild,
+        )
+    print_build(report, publish_to=update_from if published else None)
+
+
+def _published_manifest(repo_id: str) -> Manifest:
+    from builder.hub import read_published_manifest
+
+    return read_published_manifest(repo_id)
