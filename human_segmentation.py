@@ -30,7 +30,7 @@ from builder.errors import RecipeError
 from builder.layers import admit_all
 from builder.plan import Plan, Shard, make_plan
 from builder.recipe import Recipe, load_recipe
-from builder.shards import features_of, make_rows, shard_tasks
+from builder.render import features_of, make_rows, shard_tasks
 from builder.sources import DEFAULT_FOLDER, Found, Sources, collect
 from builder.sources.files import signature
 from builder.sources.layer import Layer

@@ -21,7 +21,7 @@ from benchmarks.workload import Workload, timed_map, warm_up
 from builder.decoding import decode_background, decode_human
 from builder.engines import ordered_map
 from builder.recipe import Recipe
-from builder.shards import Task, encode_image, encode_png, make_rows
+from builder.render import Task, encode_image, encode_png, make_rows
 from builder.sources.layer import Layer
 
 

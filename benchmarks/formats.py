@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.workload import Workload, write_shards
 from builder.engines import ordered_map
-from builder.shards import Row, make_rows
+from builder.render import Row, make_rows
 
 TEXTS = ("id", "human", "background", "provenance")
 

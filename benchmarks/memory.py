@@ -18,7 +18,7 @@ from benchmarks.workload import (
     write_shards,
 )
 from builder.engines import ordered_map
-from builder.shards import make_rows
+from builder.render import make_rows
 
 _FIRST = 1_000
 # More than a worker keeps decoded, so that its caches are full.

@@ -21,7 +21,7 @@ from builder.errors import PlanError, SourceError
 from builder.layers import admit_all
 from builder.plan import choose_groups, group_alike, make_plan, seeded_order
 from builder.recipe import PLAIN, Recipe
-from builder.shards import make_rows, shard_tasks
+from builder.render import make_rows, shard_tasks
 from builder.sources import Sources, collect
 from builder.sources.layer import Layer
 

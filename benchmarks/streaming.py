@@ -34,7 +34,7 @@ from benchmarks.results import Result, compared, conditions, limited, not_run
 from benchmarks.workload import checked_layers, plan_workload
 from builder.engines import available_workers
 from builder.recipe import load_recipe
-from builder.shards import Row
+from builder.render import Row
 from builder.sources.layer import Layer
 
 NEEDED = ("torch", "webdataset", "streaming")

@@ -16,7 +16,8 @@ from builder.engines import available_workers, ordered_map
 from builder.layers import admit_all
 from builder.plan import Shard, make_plan
 from builder.recipe import Recipe, load_recipe
-from builder.shards import Task, make_rows, shard_tasks, write_shard
+from builder.render import Task, make_rows, shard_tasks
+from builder.shards import write_shard
 from builder.sources import Sources, collect
 from builder.sources.layer import Layer
 

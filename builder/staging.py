@@ -24,15 +24,8 @@ from builder.errors import FolderError
 from builder.manifest import Manifest, read_manifest, write_manifest
 from builder.plan import Shard
 from builder.recipe import Recipe
-from builder.shards import (
-    Row,
-    ShardFile,
-    finished_shard,
-    make_rows,
-    sha256_of,
-    shard_tasks,
-    write_shard,
-)
+from builder.render import Row, make_rows, shard_tasks
+from builder.shards import ShardFile, finished_shard, sha256_of, write_shard
 from builder.sources.layer import Layer
 
 DATA = "data"

@@ -30,7 +30,7 @@ from builder.card.parts import (
 from builder.card.text import UNKNOWN_LICENSE, generated_text
 from builder.errors import FolderError
 from builder.manifest import Manifest
-from builder.shards import features_of
+from builder.render import features_of
 from builder.sources.layer import printable
 
 FILE_NAME = "README.md"

@@ -23,7 +23,7 @@ from builder.card.tables import (
 from builder.examples import FILE_NAME as EXAMPLES
 from builder.manifest import Manifest
 from builder.recipe import Recipe
-from builder.shards import LABEL_COLUMNS
+from builder.render import LABEL_COLUMNS
 
 FOLDER = "human-segmentation"
 """Stands for the path of the dataset folder, and is what `build` calls it by default."""
