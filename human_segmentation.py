@@ -28,6 +28,7 @@ from datasets.arrow_reader import ParquetReader
 from builder.engines import available_workers
 from builder.errors import RecipeError
 from builder.layers import admit_all
+from builder.places import place_of
 from builder.plan import Plan, Shard, make_plan
 from builder.recipe import Recipe, load_recipe
 from builder.render import features_of, make_rows, shard_tasks
@@ -49,9 +50,9 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
     """The knobs of `human-segmentation build`, under the same names.
 
     Attributes:
-        source: `drive`, `sample`, the path of a folder or an archive, or several of these;
+        source: `drive`, `sample`, the path or URL of a folder or an archive, or several of these;
             `drive` when neither it nor `humans` nor `backgrounds` is given.
-        humans, backgrounds: paths whose pictures all have that role.
+        humans, backgrounds: paths and URLs whose pictures all have that role.
         drive_folder: id or URL of the Google Drive folder that `drive` means.
         sample_humans, sample_backgrounds, sample_size: what `sample` draws.
         recipe: a name, the path of a TOML file, or a `builder.recipe.Recipe`.
@@ -121,7 +122,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             self.strict,
             dataclasses.asdict(sources),
             [
-                signature(Path(path))
+                signature(place_of(path))
                 for path in (
                     *sources.effective,
                     *sources.humans,

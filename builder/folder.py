@@ -6,19 +6,23 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builder.engines import Engine, LocalEngine
 from builder.errors import FolderError
 from builder.layers import Admitted, admit_all
 from builder.manifest import Manifest, make_manifest, manifest_text, read_manifest
+from builder.places import Place
 from builder.plan import Shard, make_plan
 from builder.recipe import Recipe
+from builder.remote import RemoteStaging, open_remote_staging
 from builder.replan import Replan, replan
 from builder.shards import ShardFile
 from builder.sources import Found, Sources, collect
-from builder.staging import Staging, open_staging
+from builder.staging import Staging, open_local_staging
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class BuildReport:
         changes: what an update found; None for a build.
     """
 
-    folder: Path
+    folder: Place
     manifest: Manifest
     shards_written: int
     shards_kept: int
@@ -56,10 +60,11 @@ class Changes:
 def build(
     sources: Sources,
     recipe: Recipe,
-    output: Path,
+    output: Place,
     *,
     seed: int = 0,
     workers: int = 1,
+    engine: Engine | None = None,
     strict: bool = False,
     rebuild: bool = False,
     progress: bool = True,
@@ -72,10 +77,11 @@ def build(
     Args:
         sources: where the layers come from.
         recipe: every knob.
-        output: the folder; made if it is not there.
+        output: the folder; made if it is not there. A path, or a `UPath` of another storage.
         seed: another seed gives other splits, pairs and composites.
         workers: processes that make pairs, and threads that check layers. They are spawned: with
             more than one, a script needs the usual `if __name__ == "__main__"`.
+        engine: where pairs are made instead; see `builder.engines`.
         strict: whether a picture that cannot be used is an error.
         rebuild: whether to replace a dataset that was built from something else.
         progress: whether to show bars.
@@ -85,15 +91,19 @@ def build(
         PlanError: the layers do not suffice for the recipe.
         FolderError: the folder holds something else, cannot be written, or is being built already.
         WorkerLostError: a worker process was killed.
+        EngineError: the cluster cannot be used.
+        StorageError: a URL cannot be reached.
     """
     started = time.monotonic()
-    with open_staging(output, progress=progress) as staging:
+    engine = engine or LocalEngine(workers)
+    with _open_staging(output, progress=progress) as staging:
+        sources = sources if isinstance(engine, LocalEngine) else sources.absolute()
         found, admitted = _layers(sources, recipe, workers, strict=strict, progress=progress)
         plan = make_plan(admitted.layers, recipe, seed)
         shards = plan.shards()
         reuse = staging.finished_anew if rebuild else staging.finished
         kept = reuse(shards, recipe, seed)
-        written = _write_missing(staging, shards, kept, admitted, recipe, seed, workers)
+        written = _write_missing(staging, shards, kept, admitted, recipe, seed, engine)
         files = _in_order(shards, [*kept, *written])
         manifest = make_manifest(
             sources.kinds, admitted, found.ignored, plan.split_of(), files, recipe, seed
@@ -104,12 +114,13 @@ def build(
 
 def update(
     sources: Sources,
-    output: Path,
+    output: Place,
     *,
     knobs: Mapping[str, Any] | None = None,
     seed: int | None = None,
     published: Manifest | None = None,
     workers: int = 1,
+    engine: Engine | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> BuildReport:
@@ -124,7 +135,7 @@ def update(
         knobs, seed: what the caller takes for the dataset's; None for whatever it has.
         published: the manifest of a dataset that is on the Hub and not in `output`; then `output`
             gets a hidden `.update` with what changed, which only publishing understands.
-        workers, strict, progress: as in `build`.
+        workers, engine, strict, progress: as in `build`.
 
     Raises:
         FolderError: as in `build`; or there is no dataset, or its recipe or seed is another one.
@@ -132,18 +143,25 @@ def update(
         SourceError, PlanError, WorkerLostError: as in `build`; most layers are gone.
     """
     started = time.monotonic()
-    with open_staging(output, progress=progress) as staging:
+    engine = engine or LocalEngine(workers)
+    if not isinstance(output, Path):
+        raise FolderError(
+            f"{output}: an update needs a folder of the local disk. Build it anew with --rebuild, "
+            "or from a copy of it here."
+        )
+    with open_local_staging(output, progress=progress) as staging:
         before = published or read_manifest(output)
         if published:
             staging.refuse_whole()
         _refuse_change(output, before, knobs or {}, seed)
+        sources = sources if isinstance(engine, LocalEngine) else sources.absolute()
         found, admitted = _layers(sources, before.recipe, workers, strict=strict, progress=progress)
         plan = replan(before.layers, before.planned(), admitted.layers, before.recipe, before.seed)
         kept = _kept(staging, plan, before, in_place=not published)
         anew = [shard for shard in plan.shards if shard.file_name not in {k.name for k in kept}]
         staged = staging.finished_anew(anew, before.recipe, before.seed)
         written = _write_missing(
-            staging, anew, staged, admitted, before.recipe, before.seed, workers
+            staging, anew, staged, admitted, before.recipe, before.seed, engine
         )
         manifest = _updated(
             before,
@@ -171,6 +189,14 @@ def update(
     )
 
 
+def _open_staging(
+    output: Place, *, progress: bool
+) -> AbstractContextManager[Staging | RemoteStaging]:
+    if isinstance(output, Path):
+        return open_local_staging(output, progress=progress)
+    return open_remote_staging(output, progress=progress)
+
+
 def _layers(
     sources: Sources, recipe: Recipe, workers: int, *, strict: bool, progress: bool
 ) -> tuple[Found, Admitted]:
@@ -187,18 +213,18 @@ def _layers(
 
 
 def _write_missing(
-    staging: Staging,
+    staging: Staging | RemoteStaging,
     shards: Sequence[Shard],
     finished: list[ShardFile],
     admitted: Admitted,
     recipe: Recipe,
     seed: int,
-    workers: int,
+    engine: Engine,
 ) -> list[ShardFile]:
     names = {file.name for file in finished}
     missing = [shard for shard in shards if shard.file_name not in names]
     layers = {layer.id: layer for layer in admitted.layers}
-    return staging.write(missing, layers, recipe, seed, workers)
+    return staging.write(missing, layers, recipe, seed, engine)
 
 
 def _in_order(shards: Sequence[Shard], files: list[ShardFile]) -> list[ShardFile]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import SourceError
+from builder.places import place_of
 from builder.sources.drive import DEFAULT_FOLDER, default_cache_dir, fetch_folder
 from builder.sources.exclusion import read_exclusion
 from builder.sources.files import Found, find_in_files, find_pictures
@@ -19,9 +20,10 @@ class Sources:
     """Which pictures to use.
 
     Attributes:
-        sources: any of `drive`, `sample`, and paths of folders and archives, in which a picture's
-            role comes from its path.
-        humans, backgrounds: paths of folders and archives whose pictures all have that role.
+        sources: any of `drive`, `sample`, and paths and URLs of folders and archives, in which a
+            picture's role comes from its path.
+        humans, backgrounds: paths and URLs of folders and archives whose pictures all have that
+            role.
         drive_folder: id or URL of the Google Drive folder that `drive` means.
         cache_dir: where downloads and conversions are kept; None is the default place.
         sample_humans, sample_backgrounds: how many layers `sample` draws.
@@ -46,6 +48,16 @@ class Sources:
             return self.sources
         return ("drive",)
 
+    def absolute(self) -> Sources:
+        """Return the same with absolute paths, as other machines need them."""
+        return replace(
+            self,
+            sources=tuple(map(_absolute, self.sources)),
+            humans=tuple(map(_absolute, self.humans)),
+            backgrounds=tuple(map(_absolute, self.backgrounds)),
+            cache_dir=(self.cache_dir or default_cache_dir()).absolute(),
+        )
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """Which of `drive`, `files` and `sample` the layers come from, sorted."""
@@ -59,6 +71,7 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
 
     Raises:
         SourceError: a source cannot be read, or none offers a picture with a role.
+        StorageError: a URL cannot be used or reached.
     """
     cache_dir = sources.cache_dir or default_cache_dir()
     found = Found()
@@ -72,16 +85,22 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
                 sources.sample_humans, sources.sample_backgrounds, longest=sources.sample_size
             )
         else:
-            found.merge(find_pictures(Path(source), cache_dir))
+            found.merge(find_pictures(place_of(source), cache_dir))
     for path in sources.humans:
-        found.merge(find_pictures(Path(path), cache_dir, "human"))
+        found.merge(find_pictures(place_of(path), cache_dir, "human"))
     for path in sources.backgrounds:
-        found.merge(find_pictures(Path(path), cache_dir, "background"))
+        found.merge(find_pictures(place_of(path), cache_dir, "background"))
     if sources.exclude:
         found.exclusion = read_exclusion(sources.exclude)
     if not found.candidates:
         raise SourceError(_nothing_found(sources, found))
     return found
+
+
+def _absolute(source: str) -> str:
+    if source in ("drive", "sample") or "://" in source:
+        return source
+    return str(Path(source).absolute())
 
 
 def _nothing_found(sources: Sources, found: Found) -> str:
