@@ -46,11 +46,11 @@ def place_of(text: str | Path) -> Place:
         )
     from upath import UPath
 
-    place = UPath(text)
     try:
+        place = UPath(text)
         place.fs  # noqa: B018  Made when it is asked for, of a package of its own.
     except (ImportError, ValueError) as error:
-        raise StorageError(f"{place}: {error}. Install what opens {url.scheme}:// URLs.") from error
+        raise StorageError(f"{text}: {error}. Install what opens {url.scheme}:// URLs.") from error
     return place
 
 
