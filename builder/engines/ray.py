@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,9 @@ def _run(own: Errand) -> ShardFile:
 def _connected(address: str | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
+        _refuse_silence(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise EngineError(
             f"{address}: no Ray cluster could be reached ({str(error)[:300]}). Start one with "
             "`ray start --head`, or give its --address."
@@ -79,6 +81,13 @@ def _connected(address: str | None) -> Iterator[None]:
     finally:
         # Ray ends what is still running for a driver that has gone.
         ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise OSError where nobody listens: Ray would wait for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _result(done: Any, shard: Shard) -> ShardFile:
