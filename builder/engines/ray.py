@@ -67,6 +67,9 @@ def _run(own: Errand) -> ShardFile:
 
 @contextlib.contextmanager
 def _connected(address: str | None) -> Iterator[None]:
+    if ray.is_initialized():  # By a program that calls `build`, and goes on after it.
+        yield
+        return
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         _refuse_silence(address)
