@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import build_speed, memory, planning, startup, streaming
+from benchmarks import build_speed, memory, on_the_fly, planning, startup, streaming
 from benchmarks.options import Options
 from benchmarks.results import Result, conditions, table, write_results
 from builder.engines import available_workers
@@ -30,6 +30,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], list[Result]]] = {
     "build": build_speed.measure_build,
     "many-layers": build_speed.measure_many_layers,
     "memory": memory.measure_memory,
+    "on-the-fly": on_the_fly.measure_on_the_fly,
     "reading": streaming.measure_reading,
 }
 

@@ -66,7 +66,7 @@ def features_of(recipe: Recipe) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Cast:
-    """A pair with its layers; `companions` are who may join the human, the first before the second."""
+    """A pair with its layers; `companions` are who may join the human, in their order."""
 
     pair: Pair
     human: Layer
