@@ -36,6 +36,7 @@ from builder.render import features_of, make_rows, shard_tasks
 from builder.sources import DEFAULT_FOLDER, Found, Sources, collect
 from builder.sources.files import signature
 from builder.sources.layer import Layer
+from builder.sources.published import HUB, commit_of
 from builder.version import __version__
 
 __all__ = ["Compositor", "HumanSegmentation", "HumanSegmentationConfig"]
@@ -123,7 +124,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             self.strict,
             dataclasses.asdict(sources),
             [
-                signature(Path(path))
+                commit_of(path) if path.startswith(HUB) else signature(Path(path))
                 for path in (
                     *sources.effective,
                     *sources.humans,

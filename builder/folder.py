@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from builder.errors import FolderError
-from builder.layers import Admitted, admit_all
+from builder.layer_files import plan_layer_files
+from builder.layers import Admitted, Survey, admit_all
 from builder.manifest import Manifest, make_manifest, manifest_text, read_manifest
 from builder.plan import Shard, make_plan
 from builder.recipe import Recipe
@@ -62,6 +63,7 @@ def build(
     workers: int = 1,
     strict: bool = False,
     rebuild: bool = False,
+    keep_layers: bool = False,
     progress: bool = True,
 ) -> BuildReport:
     """Build a dataset folder, or finish one that was interrupted.
@@ -78,6 +80,7 @@ def build(
             more than one, a script needs the usual `if __name__ == "__main__"`.
         strict: whether a picture that cannot be used is an error.
         rebuild: whether to replace a dataset that was built from something else.
+        keep_layers: whether the dataset holds its layers too, as `builder.layer_files` has them.
         progress: whether to show bars.
 
     Raises:
@@ -88,15 +91,23 @@ def build(
     """
     started = time.monotonic()
     with open_staging(output, progress=progress) as staging:
-        found, admitted = _layers(sources, recipe, workers, strict=strict, progress=progress)
+        found, admitted = _layers(
+            sources, recipe, workers, strict=strict, measured=keep_layers, progress=progress
+        )
         plan = make_plan(admitted.layers, recipe, seed)
         shards = plan.shards()
         reuse = staging.finished_anew if rebuild else staging.finished
         kept = reuse(shards, recipe, seed)
         written = _write_missing(staging, shards, kept, admitted, recipe, seed, workers)
         files = _in_order(shards, [*kept, *written])
+        split_of = plan.split_of()
+        kept_layers = (
+            staging.write_layers(plan_layer_files(admitted, split_of, recipe))
+            if keep_layers
+            else ()
+        )
         manifest = make_manifest(
-            sources.kinds, admitted, found.ignored, plan.split_of(), files, recipe, seed
+            sources.kinds, admitted, found.ignored, split_of, files, recipe, seed, kept_layers
         )
         staging.install(manifest)
     return BuildReport(output, manifest, len(written), len(kept), time.monotonic() - started)
@@ -111,6 +122,7 @@ def update(
     published: Manifest | None = None,
     workers: int = 1,
     strict: bool = False,
+    keep_layers: bool = False,
     progress: bool = True,
 ) -> BuildReport:
     """Bring a dataset up to the layers that the sources hold now.
@@ -125,6 +137,7 @@ def update(
         published: the manifest of a dataset that is on the Hub and not in `output`; then `output`
             gets a hidden `.update` with what changed, which only publishing understands.
         workers, strict, progress: as in `build`.
+        keep_layers: as in `build`; a dataset that keeps them goes on doing so.
 
     Raises:
         FolderError: as in `build`; or there is no dataset, or its recipe or seed is another one.
@@ -137,7 +150,10 @@ def update(
         if published:
             staging.refuse_whole()
         _refuse_change(output, before, knobs or {}, seed)
-        found, admitted = _layers(sources, before.recipe, workers, strict=strict, progress=progress)
+        keep_layers = keep_layers or bool(before.layer_files)
+        found, admitted = _layers(
+            sources, before.recipe, workers, strict=strict, measured=keep_layers, progress=progress
+        )
         plan = replan(before.layers, before.planned(), admitted.layers, before.recipe, before.seed)
         kept = _kept(staging, plan, before, in_place=not published)
         anew = [shard for shard in plan.shards if shard.file_name not in {k.name for k in kept}]
@@ -145,16 +161,26 @@ def update(
         written = _write_missing(
             staging, anew, staged, admitted, before.recipe, before.seed, workers
         )
+        in_use, split_of = plan.without_leaking(admitted), plan.split_of()
+        kept_layers = (
+            staging.write_layers(
+                plan_layer_files(in_use, split_of, before.recipe),
+                published.layer_files if published else (),
+            )
+            if keep_layers
+            else ()
+        )
         manifest = _updated(
             before,
             make_manifest(
                 sources.kinds,
-                plan.without_leaking(admitted),
+                in_use,
                 found.ignored,
-                plan.split_of(),
+                split_of,
                 _in_order(plan.shards, [*kept, *staged, *written]),
                 before.recipe,
                 before.seed,
+                kept_layers,
             ),
         )
         if published:
@@ -172,13 +198,20 @@ def update(
 
 
 def _layers(
-    sources: Sources, recipe: Recipe, workers: int, *, strict: bool, progress: bool
+    sources: Sources,
+    recipe: Recipe,
+    workers: int,
+    *,
+    strict: bool,
+    measured: bool,
+    progress: bool,
 ) -> tuple[Found, Admitted]:
     found = collect(sources, progress=progress)
     admitted = admit_all(
         found.candidates,
         recipe,
         exclusion=found.exclusion,
+        survey=Survey() if measured else None,
         threads=workers,
         strict=strict,
         progress=progress,

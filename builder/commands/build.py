@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     help="What each pair comes with: mask,trimap,foreground,background.  [recipe: mask]",
 )
 @recipe_options
+@click.option(
+    "--config",
+    type=click.Choice(["pairs", "layers"]),
+    help="layers: keep the layers beside the pairs, as the configs humans and backgrounds, so that "
+    "others can build from them.  [default: pairs; of an update, as before]",
+)
 @click.option("--seed", type=int, help="Another seed, other pairs.  [default: 0]")
 @click.option(
     "--output",
@@ -69,6 +75,7 @@ def build(
     labels: str | None,
     recipe_name: str | None,
     settings: tuple[str, ...],
+    config: str | None,
     seed: int | None,
     output: Path,
     workers: int | None,
@@ -87,6 +94,8 @@ def build(
       human-segmentation build --source my-layers       my-layers/humans, my-layers/backgrounds.zip
       human-segmentation build --humans h.zip --backgrounds photos --size 2048 --output wide
       human-segmentation build --recipe plain --per-human 10 --set 'scale=[0.8, 1.2]'
+      human-segmentation build --source my-layers --config layers   keeps the layers in it, too
+      human-segmentation build --source hf://datasets/me/pairs      from layers kept that way
       human-segmentation build --update --source my-layers          after adding or removing some
     """
     from builder import folder
@@ -112,6 +121,7 @@ def build(
             published=published,
             workers=workers,
             strict=strict,
+            keep_layers=config == "layers",
         )
     else:
         report = folder.build(
@@ -122,6 +132,7 @@ def build(
             workers=workers,
             strict=strict,
             rebuild=rebuild,
+            keep_layers=config == "layers",
         )
     print_build(report, publish_to=update_from if published else None)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from builder.engines import available_workers
 from builder.errors import SourceError
-from builder.hub import read_published_manifest
 from builder.layers import admit_all
 from builder.manifest import Manifest, ManifestLayer, read_manifest
 from builder.plan import SPLITS, Shard, make_plan
 from builder.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from builder.sources import Found, Sources, collect
 from builder.sources.layer import Candidate, Layer, Role, content_id
+from builder.sources.published import HUB
 from builder.sources.tables import Spool, table_candidates
 
 
@@ -37,7 +37,10 @@ def read_plan(plan: str | os.PathLike[str] | Manifest) -> Manifest:
         return plan
     if Path(plan).is_dir():
         return read_manifest(Path(plan))
-    return read_published_manifest(os.fspath(plan).removeprefix("hf://datasets/"))
+    # Where nothing is read from the Hub, its client need not be of a version that can publish.
+    from builder.hub import read_published_manifest
+
+    return read_published_manifest(os.fspath(plan).removeprefix(HUB))
 
 
 def find_layers(
