@@ -71,7 +71,8 @@ class Compositor:
         size: (height, width) of every sample, px, 64 and more: the background is cropped to that
             aspect at a drawn place. None gives each the size that a build would give it.
         epoch_length: samples of an epoch; as many as a build would make by default.
-        source: instead of both, what has humans and backgrounds, as `build --source` takes it.
+        source: instead of both, what has humans and backgrounds, as `build --source` takes it; by
+            default the folder on Google Drive.
         plan: a finished dataset, whose layers are among those given: its folder, its name on the
             Hub, or its manifest. The first epoch is then that dataset, pair after pair. It fixes
             the recipe and the seed.
