@@ -7,6 +7,7 @@
     pairs = builder.as_dataset("train")
 
     HumanSegmentation(source="sample").as_streaming_dataset("train")
+    Compositor(source="sample", size=(512, 512)).stream()  # see builder/compositor.py
 
 The rows are those that `human-segmentation build` writes with the same knobs, byte for byte.
 """
@@ -25,6 +26,7 @@ import cv2
 import datasets
 from datasets.arrow_reader import ParquetReader
 
+from builder.compositor import Compositor
 from builder.engines import available_workers
 from builder.errors import RecipeError
 from builder.layers import admit_all
@@ -35,9 +37,10 @@ from builder.render import features_of, make_rows, shard_tasks
 from builder.sources import DEFAULT_FOLDER, Found, Sources, collect
 from builder.sources.files import signature
 from builder.sources.layer import Layer
+from builder.sources.published import HUB, commit_of
 from builder.version import __version__
 
-__all__ = ["HumanSegmentation", "HumanSegmentationConfig"]
+__all__ = ["Compositor", "HumanSegmentation", "HumanSegmentationConfig"]
 
 _Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -122,7 +125,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             self.strict,
             dataclasses.asdict(sources),
             [
-                signature(place_of(path))
+                commit_of(path) if path.startswith(HUB) else signature(place_of(path))
                 for path in (
                     *sources.effective,
                     *sources.humans,

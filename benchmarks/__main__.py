@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import build_speed, memory, planning, profile, startup, streaming
+from benchmarks import build_speed, memory, on_the_fly, planning, profile, startup, streaming
 from benchmarks.options import Options
 from benchmarks.results import Result, conditions, table, write_results
 from builder.engines import available_workers
@@ -31,6 +31,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], list[Result]]] = {
     "profile": profile.measure_profile,
     "many-layers": build_speed.measure_many_layers,
     "memory": memory.measure_memory,
+    "on-the-fly": on_the_fly.measure_on_the_fly,
     "reading": streaming.measure_reading,
 }
 

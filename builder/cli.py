@@ -9,6 +9,7 @@ import click
 
 from builder.commands.build import build
 from builder.commands.dataset import card, preview, publish
+from builder.commands.export import export
 from builder.commands.layers import download, inspect, recipe
 from builder.errors import HumanSegmentationError
 from builder.version import __version__
@@ -59,5 +60,6 @@ for _command in (
     preview,
     card,
     publish,
+    export,
 ):
     cli.add_command(_command)

@@ -31,6 +31,10 @@ class FolderError(HumanSegmentationError):
     """The dataset folder is in use, was built otherwise, or cannot be written."""
 
 
+class StateError(HumanSegmentationError):
+    """A state to go on from does not fit what it is loaded into."""
+
+
 class WorkerLostError(HumanSegmentationError):
     """A worker process died; what was finished is kept."""
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from builder.engines import Engine, LocalEngine
 from builder.errors import FolderError
-from builder.layers import Admitted, admit_all
+from builder.layer_files import plan_layer_files
+from builder.layers import Admitted, Survey, admit_all
 from builder.manifest import Manifest, make_manifest, manifest_text, read_manifest
 from builder.places import Place
 from builder.plan import Shard, make_plan
@@ -67,6 +68,7 @@ def build(
     engine: Engine | None = None,
     strict: bool = False,
     rebuild: bool = False,
+    keep_layers: bool = False,
     progress: bool = True,
 ) -> BuildReport:
     """Build a dataset folder, or finish one that was interrupted.
@@ -84,6 +86,7 @@ def build(
         engine: where pairs are made instead; see `builder.engines`.
         strict: whether a picture that cannot be used is an error.
         rebuild: whether to replace a dataset that was built from something else.
+        keep_layers: whether the dataset holds its layers too, as `builder.layer_files` has them.
         progress: whether to show bars.
 
     Raises:
@@ -98,15 +101,23 @@ def build(
     engine = engine or LocalEngine(workers)
     with _open_staging(output, progress=progress) as staging:
         sources = sources if isinstance(engine, LocalEngine) else sources.absolute()
-        found, admitted = _layers(sources, recipe, workers, strict=strict, progress=progress)
+        found, admitted = _layers(
+            sources, recipe, workers, strict=strict, measured=keep_layers, progress=progress
+        )
         plan = make_plan(admitted.layers, recipe, seed)
         shards = plan.shards()
         reuse = staging.finished_anew if rebuild else staging.finished
         kept = reuse(shards, recipe, seed)
+        split_of = plan.split_of()
+        kept_layers = (
+            staging.write_layers(plan_layer_files(admitted, split_of, recipe))
+            if keep_layers
+            else ()
+        )
         written = _write_missing(staging, shards, kept, admitted, recipe, seed, engine)
         files = _in_order(shards, [*kept, *written])
         manifest = make_manifest(
-            sources.kinds, admitted, found.ignored, plan.split_of(), files, recipe, seed
+            sources.kinds, admitted, found.ignored, split_of, files, recipe, seed, kept_layers
         )
         staging.install(manifest)
     return BuildReport(output, manifest, len(written), len(kept), time.monotonic() - started)
@@ -122,6 +133,7 @@ def update(
     workers: int = 1,
     engine: Engine | None = None,
     strict: bool = False,
+    keep_layers: bool = False,
     progress: bool = True,
 ) -> BuildReport:
     """Bring a dataset up to the layers that the sources hold now.
@@ -136,6 +148,7 @@ def update(
         published: the manifest of a dataset that is on the Hub and not in `output`; then `output`
             gets a hidden `.update` with what changed, which only publishing understands.
         workers, engine, strict, progress: as in `build`.
+        keep_layers: as in `build`; a dataset that keeps them goes on doing so.
 
     Raises:
         FolderError: as in `build`; or there is no dataset, or its recipe or seed is another one.
@@ -155,7 +168,10 @@ def update(
             staging.refuse_whole()
         _refuse_change(output, before, knobs or {}, seed)
         sources = sources if isinstance(engine, LocalEngine) else sources.absolute()
-        found, admitted = _layers(sources, before.recipe, workers, strict=strict, progress=progress)
+        keep_layers = keep_layers or bool(before.layer_files)
+        found, admitted = _layers(
+            sources, before.recipe, workers, strict=strict, measured=keep_layers, progress=progress
+        )
         plan = replan(before.layers, before.planned(), admitted.layers, before.recipe, before.seed)
         kept = _kept(staging, plan, before, in_place=not published)
         anew = [shard for shard in plan.shards if shard.file_name not in {k.name for k in kept}]
@@ -163,16 +179,26 @@ def update(
         written = _write_missing(
             staging, anew, staged, admitted, before.recipe, before.seed, engine
         )
+        in_use, split_of = plan.without_leaking(admitted), plan.split_of()
+        kept_layers = (
+            staging.write_layers(
+                plan_layer_files(in_use, split_of, before.recipe),
+                published.layer_files if published else (),
+            )
+            if keep_layers
+            else ()
+        )
         manifest = _updated(
             before,
             make_manifest(
                 sources.kinds,
-                plan.without_leaking(admitted),
+                in_use,
                 found.ignored,
-                plan.split_of(),
+                split_of,
                 _in_order(plan.shards, [*kept, *staged, *written]),
                 before.recipe,
                 before.seed,
+                kept_layers,
             ),
         )
         if published:
@@ -198,13 +224,20 @@ def _open_staging(
 
 
 def _layers(
-    sources: Sources, recipe: Recipe, workers: int, *, strict: bool, progress: bool
+    sources: Sources,
+    recipe: Recipe,
+    workers: int,
+    *,
+    strict: bool,
+    measured: bool,
+    progress: bool,
 ) -> tuple[Found, Admitted]:
     found = collect(sources, progress=progress)
     admitted = admit_all(
         found.candidates,
         recipe,
         exclusion=found.exclusion,
+        survey=Survey() if measured else None,
         threads=workers,
         strict=strict,
         progress=progress,

@@ -32,6 +32,16 @@ from builder.verdicts import Finding, Verdict, verdict_of
 
 VERDICTS: tuple[Verdict, ...] = ("reject", "clean", "ok")
 
+TABLE_FIELDS = {
+    **dict.fromkeys(("role", "name", "id"), "string"),
+    **dict.fromkeys(("width", "height"), "int64"),
+    **dict.fromkeys(("verdict", "reasons", "cuts"), "string"),
+    "near_duplicates": "int64",
+    "alike": "string",
+    **dict.fromkeys((field.name for field in dataclasses.fields(Measures)), "float64"),
+}
+"""What a table holds of a layer, and the type of each."""
+
 PAGE, PARQUET, CSV = "layers.html", "layers.parquet", "layers.csv"
 _TEMPLATE = "inspection.html"
 _THUMBNAIL = 96
@@ -120,7 +130,7 @@ def inspect_layers(
         threads=threads,
         progress=progress,
     )
-    return sorted(_with_alike(examined, recipe), key=_worst_first)
+    return sorted(with_alike(examined, recipe), key=_worst_first)
 
 
 def _worst_first(row: Row) -> tuple[int, int, str, str]:
@@ -139,8 +149,13 @@ def _thumbnail(pixels: Pixels) -> str:
     return data_uri(Image.fromarray(cv2.cvtColor(small, cv2.COLOR_mRGBA2RGBA), "RGBA"))
 
 
-def _with_alike(examined: Sequence[Examined], recipe: Recipe) -> list[Row]:
-    """Doubt the layers of a role that look alike, as a build keeps them in one split."""
+def with_alike(examined: Sequence[Examined], recipe: Recipe) -> list[Row]:
+    """Doubt the layers of a role that look alike, as a build keeps them in one split.
+
+    Args:
+        examined: with a survey.
+        recipe: `near_duplicate_bits` matters.
+    """
     rows = [Row(each) for each in examined if each.reason]
     for role in ("human", "background"):
         own = sorted(
@@ -186,9 +201,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(cells, _schema()), folder / PARQUET)
         with (folder / CSV).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(
-                file, [field.name for field in _schema()], quoting=csv.QUOTE_ALL
-            )
+            writer = csv.DictWriter(file, list(TABLE_FIELDS), quoting=csv.QUOTE_ALL)
             writer.writeheader()
             writer.writerows(
                 {name: _harmless(value) for name, value in row.items()} for row in cells
@@ -241,19 +254,8 @@ def check_report_folder(folder: Path) -> None:
 
 
 def _schema() -> pa.Schema:
-    texts = ("role", "name", "id", "verdict", "reasons", "cuts", "alike")
-    numbers = ("width", "height", "near_duplicates")
-    order = ["role", "name", "id", "width", "height", "verdict", "reasons", "cuts"]
-    order += ["near_duplicates", "alike", *(field.name for field in dataclasses.fields(Measures))]
-    return pa.schema(
-        [
-            (
-                name,
-                pa.string() if name in texts else pa.int64() if name in numbers else pa.float64(),
-            )
-            for name in order
-        ]
-    )
+    types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
+    return pa.schema([(name, types[kind]) for name, kind in TABLE_FIELDS.items()])
 
 
 def _harmless(value: Any) -> Any:

@@ -37,10 +37,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Admitted:
-    """The layers that can be used, in order of role and name, and what was left out."""
+    """The layers that can be used, in order of role and name, and what was left out.
+
+    `examined` is what was found of all candidates.
+    """
 
     layers: tuple[Layer, ...]
     left_out: tuple[LeftOut, ...]
+    examined: tuple[Examined, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,11 @@ class Survey:
     """What `inspect` asks of each layer, beyond what decides whether it is used.
 
     Attributes:
-        thumbnail: makes a data URI from the decoded picture.
+        thumbnail: makes a data URI from the decoded picture; None where none is wanted.
         people: gives the score of a people detector for an RGB picture; None where there is none.
     """
 
-    thumbnail: Callable[[Pixels], str]
+    thumbnail: Callable[[Pixels], str] | None = None
     people: Callable[[Pixels], float] | None = None
 
 
@@ -63,6 +67,7 @@ class Examined:
     Attributes:
         candidate: what was examined.
         id: as a layer has it; empty if it could not be read.
+        size: of the encoded picture, bytes.
         width, height: px; None if it could not be decoded.
         perceptual_hash: empty if it could not be decoded, or is left out.
         measures: None if it could not be measured, or need not be.
@@ -73,6 +78,7 @@ class Examined:
 
     candidate: Candidate
     id: str = ""
+    size: int = 0
     width: int | None = None
     height: int | None = None
     perceptual_hash: str = ""
@@ -113,6 +119,7 @@ def admit_all(
     recipe: Recipe,
     *,
     exclusion: Exclusion | None = None,
+    survey: Survey | None = None,
     threads: int = 1,
     strict: bool = False,
     progress: bool = True,
@@ -123,6 +130,7 @@ def admit_all(
         candidates: in any order.
         recipe: the thresholds.
         exclusion: what a person rejected.
+        survey: see `examine`.
         threads: decoders release the interpreter, so threads are enough here.
         strict: whether a picture that cannot be used is an error; one that is excluded is none.
         progress: whether to show a bar.
@@ -132,7 +140,12 @@ def admit_all(
             else, no human or no background is left, and why.
     """
     examined = examine_all(
-        candidates, recipe, exclusion=exclusion, threads=threads, progress=progress
+        candidates,
+        recipe,
+        exclusion=exclusion,
+        survey=survey,
+        threads=threads,
+        progress=progress,
     )
     results = [each.admitted() for each in examined]
     layers = sorted(
@@ -151,7 +164,7 @@ def admit_all(
     for role in ("human", "background"):
         if not any(layer.role == role for layer in layers):
             raise SourceError(_none_left(role, len(candidates), left_out))
-    return Admitted(tuple(layers), tuple(left_out))
+    return Admitted(tuple(layers), tuple(left_out), tuple(examined))
 
 
 def examine_all(
@@ -235,11 +248,12 @@ def examine(
     identity = content_id(data)
     findings = _excluded(candidate.name, identity, exclusion)
     if findings and not survey:
-        return Examined(candidate, identity, findings=findings)
+        return Examined(candidate, identity, len(data), findings=findings)
     try:
         pixels, transparent = _decoded(candidate.role, data, recipe.max_pixels)
     except LayerError as error:
-        return Examined(candidate, identity, findings=(*findings, rejection(str(error))))
+        reason = rejection(str(error))
+        return Examined(candidate, identity, len(data), findings=(*findings, reason))
     judged = judge(
         candidate.role,
         pixels,
@@ -254,13 +268,14 @@ def examine(
     return Examined(
         candidate,
         identity,
+        len(data),
         width,
         height,
         perceptual_hash(pixels) if used else "",
         judged.measures,
         judged.cuts,
         findings,
-        survey.thumbnail(pixels) if survey else "",
+        survey.thumbnail(pixels) if survey and survey.thumbnail else "",
     )
 
 

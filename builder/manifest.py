@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from builder.errors import FolderError, RecipeError
+from builder.layer_files import LayerFile, is_name
 from builder.layers import Admitted
 from builder.places import Place, write_whole
 from builder.plan import SPLITS, Shard, Split
@@ -38,7 +39,8 @@ class Manifest:
     """Everything about a dataset but its pictures. It names no time and no path.
 
     `sources` are kinds: `drive` for any folder on Google Drive, `files`, `sample`. `history` holds
-    the SHA-256 of `manifest.json` before each update, oldest first.
+    the SHA-256 of `manifest.json` before each update, oldest first. `layer_files` are there if the
+    dataset keeps its layers.
     """
 
     version: str
@@ -51,6 +53,7 @@ class Manifest:
     left_out: tuple[dict[str, str], ...]
     ignored: dict[str, int]
     history: tuple[str, ...] = ()
+    layer_files: tuple[LayerFile, ...] = ()
 
     def rows(self, split: str) -> int:
         """Return the number of pairs of a split."""
@@ -88,6 +91,7 @@ def make_manifest(
     shards: list[ShardFile],
     recipe: Recipe,
     seed: int,
+    layer_files: Sequence[LayerFile] = (),
 ) -> Manifest:
     """Describe a finished build."""
     layers = [
@@ -112,6 +116,7 @@ def make_manifest(
         shards=tuple(shards),
         left_out=tuple(asdict(out) for out in admitted.left_out),
         ignored=dict(sorted(ignored.items())),
+        layer_files=tuple(layer_files),
     )
 
 
@@ -163,6 +168,8 @@ def _from_values(values: dict[str, Any]) -> Manifest:
     values["recipe"] = recipe_from_dict(values["recipe"])
     values["layers"] = tuple(ManifestLayer(**layer) for layer in values["layers"])
     values["shards"] = tuple(shard_file(shard) for shard in values["shards"])
+    # Manifests of before there were any have none.
+    values["layer_files"] = tuple(LayerFile(**file) for file in values.get("layer_files", ()))
     for name in ("left_out", "history"):
         values[name] = tuple(values[name])
     manifest = Manifest(**values)
@@ -177,3 +184,7 @@ def _check(manifest: Manifest) -> None:
             raise ValueError(f"shard {file.name!r} does not fit what it says of itself")
     if len({file.name for file in manifest.shards}) != len(manifest.shards):
         raise ValueError("two shards have one name")
+    for layers in manifest.layer_files:
+        begins = f"{layers.config}-{layers.split}-"
+        if not is_name(layers.name) or not layers.name.startswith(begins):
+            raise ValueError(f"file {layers.name!r} does not fit what it says of itself")

@@ -31,10 +31,10 @@ _SOURCES = (
         "--source",
         "sources",
         multiple=True,
-        metavar="drive|sample|PATH",
+        metavar="drive|sample|PATH|hf://datasets/NAME",
         help="Where layers come from; may be given more than once. PATH is a folder or an archive "
-        "in which folders (or archives) named humans and backgrounds tell the roles.  "
-        "[default: drive]",
+        "in which folders (or archives) named humans and backgrounds tell the roles; or, as NAME "
+        "on the Hub, a dataset built with --config layers.  [default: drive]",
     ),
     click.option(
         "--humans", multiple=True, metavar="PATH", help="A folder or archive of nothing but humans."

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -87,10 +86,12 @@ class Shard:
 
     def pairs(self) -> Iterator[Pair]:
         """Yield the pairs, one human after the other, so that each is decoded once."""
-        backgrounds = itertools.cycle(self.backgrounds)
-        for human in self.humans:
-            for k in range(self.per_human):
-                yield Pair(human, next(backgrounds), k)
+        return map(self.pair, range(self.rows))
+
+    def pair(self, slot: int) -> Pair:
+        """Return one of the pairs, of which there are `rows`."""
+        human, k = divmod(slot, self.per_human)
+        return Pair(self.humans[human], self.backgrounds[slot % len(self.backgrounds)], k)
 
 
 @dataclass(frozen=True)

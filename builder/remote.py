@@ -18,6 +18,7 @@ from builder import card, examples
 from builder import manifest as manifests
 from builder.engines import Engine
 from builder.errors import FolderError
+from builder.layer_files import LayerFile, LayerShard
 from builder.manifest import Manifest, read_manifest, write_manifest
 from builder.places import files_below, reaching
 from builder.plan import Shard
@@ -117,6 +118,17 @@ class RemoteStaging:
             return []
         work = Work(tuple(shards), layers, recipe, seed, self._staged)
         return made_by(engine, work, progress=self._progress)
+
+    def write_layers(self, planned: Sequence[LayerShard]) -> list[LayerFile]:
+        """Refuse to keep layers here.
+
+        Raises:
+            FolderError: always.
+        """
+        raise FolderError(
+            f"{self.output}: {len(planned)} files of layers are kept in a folder of the local disk "
+            "alone. Leave --config layers out, or choose another --output."
+        )
 
     def install(self, manifest: Manifest) -> None:
         """Make the folder hold what the manifest says, from the shards in place and staged.

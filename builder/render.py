@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from builder.compose import compose, composite_rng, prepare_figure
+from builder.compose import Composite, compose, composite_rng, prepare_figure
 from builder.compose.figure import Figure
 from builder.decoding import decode_background, decode_human
 from builder.errors import FolderError, LayerError, PlanError
@@ -62,6 +62,16 @@ def features_of(recipe: Recipe) -> dict[str, Any]:
     }
     first = ("id", "image", "mask")
     return {**{name: _FEATURES[name] for name in first}, **labels, **_FEATURES}
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A pair with its layers; `companions` are who may join the human, in their order."""
+
+    pair: Pair
+    human: Layer
+    background: Layer
+    companions: tuple[Layer, ...]
 
 
 @dataclass(frozen=True)
@@ -121,47 +131,75 @@ def make_rows(task: Task) -> list[Row]:
     rows = []
     figure: Figure | None = None
     decoded = ""
-    for pair, human, background, others in zip(
-        task.pairs, task.humans, task.backgrounds, task.companions, strict=True
-    ):
-        if figure is None or decoded != human.id:
-            figure, decoded = _figure(human, task.recipe), human.id
-        rows.append(_row(pair, figure, human, background, others, task))
+    for cast in map(Cast, task.pairs, task.humans, task.backgrounds, task.companions):
+        if figure is None or decoded != cast.human.id:
+            figure, decoded = decode_figure(cast.human, task.recipe), cast.human.id
+        rows.append(_row(cast, figure, task))
     return rows
 
 
-def _row(
-    pair: Pair,
-    figure: Figure,
-    human: Layer,
-    background: Layer,
-    others: tuple[Layer, ...],
-    task: Task,
-) -> Row:
-    recipe = task.recipe
-    companions = [_companion(other, recipe) for other in others]
-    rng = composite_rng(task.seed, pair.human, pair.k)
-    try:
-        made = compose(figure, _background(background, recipe), recipe, rng, companions)
-    except LayerError as error:
-        raise PlanError(
-            f"{human.name} on {background.name}: {error}. "
-            "Take the human out, or lower min_visible or min_coverage in the recipe."
-        ) from error
-    # A negative shows no human: whose turn it was says nothing of it.
-    shown = bool(made.provenance["geometry"])
-    names = {"human_name": human.name if shown else "", "background_name": background.name}
-    figures = _named(made.provenance["figures"], (human, *others))
-    provenance = {**names, **made.provenance, "figures": figures}
+def _row(cast: Cast, figure: Figure, task: Task) -> Row:
+    recipe, pair = task.recipe, cast.pair
+    companions = [_companion(other, recipe) for other in cast.companions]
+    background = _background(cast.background, recipe)
+    made = make_composite(cast, figure, background, companions, recipe, task.seed)
     return {
         "id": pair.id,
         "image": _image_cell(made.image, pair.id, recipe),
         "mask": {"bytes": encode_png(made.mask), "path": f"{pair.id}.png"},
         **_label_cells(made.labels, pair.id),
-        "human": pair.human if shown else "",
-        "background": pair.background,
-        "provenance": json.dumps(provenance, ensure_ascii=False),
+        **described(cast, made),
     }
+
+
+def make_composite(
+    cast: Cast,
+    figure: Figure,
+    background: Pixels,
+    companions: Sequence[Figure],
+    recipe: Recipe,
+    seed: int,
+) -> Composite:
+    """Compose one pair from decoded layers; its provenance also names them.
+
+    Args:
+        cast: the pair and its layers.
+        figure: of its human, from `decode_figure`.
+        background: uint8 (H, W, 3), RGB, from `decode_scene`, or a part of it.
+        companions: those of `cast`, in their order.
+        recipe, seed: of the dataset.
+
+    Raises:
+        PlanError: the human cannot be placed as the recipe asks; the message names it.
+    """
+    rng = composite_rng(seed, cast.pair.human, cast.pair.k)
+    try:
+        made = compose(figure, background, recipe, rng, companions)
+    except LayerError as error:
+        raise PlanError(
+            f"{cast.human.name} on {cast.background.name}: {error}. "
+            "Take the human out, or lower min_visible or min_coverage in the recipe."
+        ) from error
+    names = {
+        "human_name": cast.human.name if _shows_human(made) else "",
+        "background_name": cast.background.name,
+    }
+    figures = _named(made.provenance["figures"], (cast.human, *cast.companions))
+    return replace(made, provenance={**names, **made.provenance, "figures": figures})
+
+
+def described(cast: Cast, made: Composite) -> Row:
+    """Return the columns of a row that hold text: ids of the layers, and the provenance."""
+    return {
+        "human": cast.pair.human if _shows_human(made) else "",
+        "background": cast.pair.background,
+        "provenance": json.dumps(made.provenance, ensure_ascii=False),
+    }
+
+
+def _shows_human(made: Composite) -> bool:
+    # A negative shows no human: whose turn it was says nothing of it.
+    return bool(made.provenance["geometry"])
 
 
 def _named(figures: list[Row], layers: tuple[Layer, ...]) -> list[Row]:
@@ -221,20 +259,24 @@ def _label_cells(labels: Mapping[str, Pixels], pair_id: str) -> Row:
     return cells
 
 
-def _figure(layer: Layer, recipe: Recipe) -> Figure:
+def decode_figure(layer: Layer, recipe: Recipe) -> Figure:
+    """Decode and clean a human; raises `SourceError` if it changed since it was checked."""
     return prepare_figure(decode_human(layer.read(), recipe.max_pixels), recipe)
+
+
+def decode_scene(layer: Layer, recipe: Recipe) -> Pixels:
+    """Decode a background, uint8 (H, W, 3) RGB; raises `SourceError` if it changed."""
+    return decode_background(layer.read(), recipe.max_pixels)
 
 
 def _companion(layer: Layer, recipe: Recipe) -> Figure:
     """Return a figure that several humans of a shard meet; not to be written to."""
-    return _recent_companions().get((layer.id, recipe), lambda: _figure(layer, recipe))
+    return _recent_companions().get((layer.id, recipe), lambda: decode_figure(layer, recipe))
 
 
 def _background(layer: Layer, recipe: Recipe) -> Pixels:
     """Return a decoded background, uint8 (H, W, 3) RGB; not to be written to."""
-    return _recent_backgrounds().get(
-        (layer.id, recipe), lambda: decode_background(layer.read(), recipe.max_pixels)
-    )
+    return _recent_backgrounds().get((layer.id, recipe), lambda: decode_scene(layer, recipe))
 
 
 @functools.cache

@@ -89,7 +89,8 @@ class Replan:
         """Return the layers in use, and all that are left out."""
         leaking = (*self.humans.leaking, *self.backgrounds.leaking)
         left_out = sorted((*admitted.left_out, *leaking), key=lambda out: (out.role, out.name))
-        return Admitted((*self.humans.used, *self.backgrounds.used), tuple(left_out))
+        used = (*self.humans.used, *self.backgrounds.used)
+        return Admitted(used, tuple(left_out), admitted.examined)
 
 
 def replan(

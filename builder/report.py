@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from builder.export import ExportReport
     from builder.folder import BuildReport, Changes
     from builder.hub.compare import Kind
     from builder.hub.plan import PublishPlan
@@ -102,6 +103,14 @@ def print_inspection(rows: Sequence[Row], page: Path, *, detector: str | None) -
         click.echo("Nobody looked for people in backgrounds: --people-detector MODEL.onnx would")
     click.echo(f"Look:  {page}, and the tables beside it")
     click.echo("Next:  tick what you reject there, save the list, and give it to build --exclude")
+
+
+def print_export(report: ExportReport) -> None:
+    """Say what an export wrote."""
+    work = f"{count_of(report.files_written, 'file')} written, {report.files_kept:,} kept"
+    click.secho(f"\n{report.output}: {work}, in {report.seconds:.1f} s", bold=True)
+    for split, pairs in report.pairs.items():
+        click.echo(f"  {split:<10} {pairs:>9,} pairs, counted")
 
 
 def count_of(number: int, noun: str) -> str:

@@ -16,10 +16,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from builder import card, examples, preview
+from builder import card, examples, layer_files, preview
 from builder import manifest as manifests
 from builder.engines import Engine
 from builder.errors import FolderError
+from builder.layer_files import LayerFile, LayerShard, finished_layer_file, write_layer_file
 from builder.manifest import Manifest, read_manifest, write_manifest
 from builder.places import Place
 from builder.plan import Shard
@@ -89,11 +90,16 @@ class Staging:
         self._staged = self._area / DATA
         self._replaced = self._area / "replaced"
         self._part = self._area / "part"
+        self._layers = output / layer_files.FOLDER
+        self._staged_layers = self._area / layer_files.FOLDER
 
     def is_needed(self) -> bool:
         """Tell whether there is anything to go on with."""
         begun = (self._area / manifests.FILE_NAME, self._part / DATA)
-        return any(path.exists() for path in begun) or any(self._staged.glob("*.parquet"))
+        staged = (self._staged, self._staged_layers)
+        return any(path.exists() for path in begun) or any(
+            any(folder.glob("*.parquet")) for folder in staged
+        )
 
     def refuse_strangers(self, names: Collection[str]) -> None:
         """Refuse shards in the folder that have none of these names.
@@ -182,13 +188,44 @@ class Staging:
         work = Work(tuple(shards), layers, recipe, seed, self._staged)
         return made_by(engine, work, progress=self._progress)
 
+    def write_layers(
+        self, planned: Sequence[LayerShard], published: Sequence[LayerFile] = ()
+    ) -> list[LayerFile]:
+        """Make the files of layers that are not there yet, in the staging area.
+
+        Args:
+            planned: all of them.
+            published: those on the Hub, which need not be here.
+        """
+        self._staged_layers.mkdir(parents=True, exist_ok=True)
+        for path in (
+            *self._staged_layers.glob(".*.partial"),
+            *(p for p in self._staged_layers.glob("*") if p.name not in {s.name for s in planned}),
+        ):
+            path.unlink(missing_ok=True)
+        there = {(file.name, file.fingerprint): file for file in published}
+        return [
+            there.get((shard.name, shard.fingerprint)) or self._layer_file(shard)
+            for shard in self._bar(planned, "Writing layers")
+        ]
+
+    def _layer_file(self, shard: LayerShard) -> LayerFile:
+        staged = self._staged_layers / shard.name
+        in_place = finished_layer_file(self._layers / shard.name, shard)
+        return (
+            finished_layer_file(staged, shard)
+            or in_place
+            or write_layer_file(shard, self._staged_layers)
+        )
+
     def install(self, manifest: Manifest) -> None:
         """Make the folder hold what the manifest says, from the shards in place and staged.
 
         Raises:
             FolderError: the folder cannot be written; the next command goes on from there.
         """
-        if _is_complete(self.output, manifest) and not any(self._staged.glob("*")):
+        staged = (self._staged, self._staged_layers)
+        if _is_complete(self.output, manifest) and not any(any(f.glob("*")) for f in staged):
             return
         with _writable(self.output):
             self._prepare()
@@ -206,6 +243,8 @@ class Staging:
             self._prepare()
             self._part.mkdir(exist_ok=True)
             write_manifest(manifest, self._part)
+            if self._staged_layers.exists():
+                self._staged_layers.rename(self._part / layer_files.FOLDER)
             self._staged.rename(self._part / DATA)
         self.finish_installing()
 
@@ -227,9 +266,20 @@ class Staging:
                 shutil.rmtree(self._replaced, ignore_errors=True)
                 self._data.rename(self._replaced)
             self._staged.rename(self._data)
+        manifest = read_manifest(self._area)
+        self._install_layers({file.name for file in manifest.layer_files})
         examples.write_examples(self.output)
-        card.write_card(read_manifest(self._area), self.output)
+        card.write_card(manifest, self.output)
         (self._area / manifests.FILE_NAME).replace(self.output / manifests.FILE_NAME)
+
+    def _install_layers(self, names: Collection[str]) -> None:
+        if names:
+            self._layers.mkdir(exist_ok=True)
+        for path in self._staged_layers.glob("*.parquet"):
+            path.replace(self._layers / path.name)
+        for path in self._layers.glob("*.parquet"):
+            if path.name not in names and layer_files.is_name(path.name):
+                path.unlink()
 
     def _prepare(self) -> None:
         self._staged.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,15 @@ def test_commands_and_snippets_run_as_written(desk: Path) -> None:
     shutil.copytree(sample, desk / "human-segmentation")
     for language, text in blocks():
         run(language, text, desk)
-    for name in ("human-segmentation", "my-pairs", "other-pairs", "turned", "labelled", "chosen"):
+    for name in (
+        "human-segmentation",
+        "my-pairs",
+        "other-pairs",
+        "turned",
+        "labelled",
+        "chosen",
+        "more",
+    ):
         assert (desk / name / "manifest.json").exists(), name
 
 

@@ -28,6 +28,7 @@ from builder.card.parts import (
 )
 from builder.card.text import UNKNOWN_LICENSE, generated_text
 from builder.errors import FolderError
+from builder.layer_files import FOLDER, layer_features
 from builder.manifest import Manifest
 from builder.places import Place, write_whole
 from builder.render import features_of
@@ -171,6 +172,8 @@ def _metadata(manifest: Manifest) -> dict[str, Any]:
     rows = sum(shard.rows for shard in manifest.shards)
     # Only of what it drew itself does the tool know the licence.
     drawn = manifest.sources == ("sample",)
+    pairs = _dataset_info(manifest)
+    kept = dict.fromkeys(file.config for file in manifest.layer_files)
     return {
         "license": "apache-2.0" if drawn else UNKNOWN_LICENSE,
         "pretty_name": "Human segmentation",
@@ -185,9 +188,42 @@ def _metadata(manifest: Manifest) -> dict[str, Any]:
                 "data_files": [
                     {"split": split, "path": f"data/{split}-*.parquet"} for split in manifest.splits
                 ],
-            }
+            },
+            *(_layer_config(config, manifest) for config in kept),
         ],
-        "dataset_info": _dataset_info(manifest),
+        "dataset_info": (
+            [pairs, *(_layer_info(config, manifest) for config in kept)] if kept else pairs
+        ),
+    }
+
+
+def _layer_config(config: str, manifest: Manifest) -> dict[str, Any]:
+    files = [file for file in manifest.layer_files if file.config == config]
+    return {
+        "config_name": config,
+        "data_files": [
+            {"split": split, "path": f"{FOLDER}/{config}-{split}-*.parquet"}
+            for split in dict.fromkeys(file.split for file in files)
+        ],
+    }
+
+
+def _layer_info(config: str, manifest: Manifest) -> dict[str, Any]:
+    files = [file for file in manifest.layer_files if file.config == config]
+    splits = [
+        {
+            "name": split,
+            "num_bytes": sum(file.data_bytes for file in files if file.split == split),
+            "num_examples": sum(file.rows for file in files if file.split == split),
+        }
+        for split in dict.fromkeys(file.split for file in files)
+    ]
+    return {
+        "config_name": config,
+        "features": [_feature(name, feature) for name, feature in layer_features().items()],
+        "splits": splits,
+        "download_size": sum(file.bytes for file in files),
+        "dataset_size": sum(split["num_bytes"] for split in splits),
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from builder.errors import FolderError
+from builder.layer_files import CONFIGS
 from builder.sources.layer import printable
 
 Values = Mapping[str, Any]
@@ -50,9 +51,12 @@ SETS = (
 """Fields that list things in no order; one thing may stand there without a list."""
 
 BY_CONFIG = ("configs", "dataset_info")
-"""Fields with an entry a config, of which the one of our own config is ours alone."""
+"""Fields with an entry a config, of which those of our own configs are ours alone."""
 
 OWN_CONFIG = "default"
+"""The config of the pairs."""
+
+OWN_CONFIGS = (OWN_CONFIG, *CONFIGS)
 
 MEASURED = ("size_categories",)
 """Fields that nobody but the tool can know."""
@@ -129,7 +133,7 @@ def always_ours(fields: Fields) -> Values:
     ours: dict[str, Any] = {n: fields[n].value for n in MEASURED if n in fields}
     for name in BY_CONFIG:
         entries = _listed(fields[name].value if name in fields else None)
-        ours[name] = [entry for entry in entries if _config_name(entry) == OWN_CONFIG]
+        ours[name] = [entry for entry in entries if _config_name(entry) in OWN_CONFIGS]
     return ours
 
 
@@ -213,7 +217,7 @@ def _field(name: str, parts: list[Any]) -> Field:
 
 
 def _is_ours_alone(key: Key) -> bool:
-    return key[0] in MEASURED or (key[0] in BY_CONFIG and key[1] == OWN_CONFIG)
+    return key[0] in MEASURED or (key[0] in BY_CONFIG and key[1] in OWN_CONFIGS)
 
 
 def _listed(value: Any) -> list[Any]:

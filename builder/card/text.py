@@ -10,6 +10,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from builder.card.loading import kept_layers, loading
 from builder.card.metadata import Fields, Values
 from builder.card.parts import Entry, changelog_text, defaults_line
 from builder.card.tables import (
@@ -24,9 +25,6 @@ from builder.examples import FILE_NAME as EXAMPLES
 from builder.manifest import Manifest
 from builder.recipe import Recipe
 from builder.render import LABEL_COLUMNS
-
-FOLDER = "human-segmentation"
-"""Stands for the path of the dataset folder, and is what `build` calls it by default."""
 
 UNKNOWN_LICENSE = "unknown"
 
@@ -90,7 +88,7 @@ Pairs by how much of the frame their mask covers:
 ## Loading
 
 {loading}
-
+{layers}
 ## How each pair was made
 
 {steps}
@@ -135,63 +133,6 @@ Pairs by how much of the frame their mask covers:
 
 If you know where the layers come from, cite that as well."""
 
-_LOADING = """\
-{where}
-
-```python
-import numpy as np
-from datasets import load_dataset
-
-pairs = load_dataset("{name}", split="{split}")
-pair = pairs[0]
-image = np.asarray(pair["image"])  # uint8 (height, width, 3), sRGB
-alpha = np.asarray(pair["mask"]) / 255  # float (height, width), 0 to 1
-inside = alpha > 0.5  # where a mask of yes and no is wanted
-```
-
-Streaming. The pairs of one human lie side by side, so shuffle with a buffer:
-
-```python
-from datasets import load_dataset
-
-stream = load_dataset("{name}", split="{split}", streaming=True)
-for pair in stream.shuffle(seed=0, buffer_size=1_000).take(8):
-    print(pair["id"], pair["image"].size)
-```
-
-A part of a split; and some columns, without reading any picture:
-
-```python
-import json
-from datasets import load_dataset
-
-some = load_dataset("{name}", split="{split}[:10%]")
-table = load_dataset("{name}", split="{split}", columns=["id", "provenance"])
-large = [row["id"] for row in table if json.loads(row["provenance"])["coverage"] > 0.3]
-```
-"""
-
-_REVISION = """
-The same data tomorrow: note the revision that you used, a tag or the hash of a commit.
-
-```python
-from datasets import load_dataset
-from huggingface_hub import dataset_info
-
-revision = dataset_info("{name}").sha
-pairs = load_dataset("{name}", split="{split}", revision=revision)
-```"""
-
-_POLARS = """
-Without `datasets`, as a table:
-
-```python
-import polars
-
-files = "{name}/data/{split}-*.parquet"
-print(polars.read_parquet(files, columns=["id", "human", "background"]).head())
-```"""
-
 
 def generated_text(
     manifest: Manifest,
@@ -218,7 +159,8 @@ def generated_text(
         coverage=coverage_plot(manifest),
         image_format=_image_format(recipe),
         labels=_labels(recipe),
-        loading=_loading(manifest, repo_id),
+        loading=loading(manifest, repo_id),
+        layers=kept_layers(manifest, repo_id),
         steps=_steps(manifest),
         recipe=recipe.replace({"name": plain(recipe.name)}).to_toml().strip(),
         reproducible=_reproducible(manifest),
@@ -248,15 +190,6 @@ def _labels(recipe: Recipe) -> str:
     """Return the rows of the table for the columns besides the mask."""
     rows = [f"| `{LABEL_COLUMNS[name]}` | {_LABELS[name]} |" for name in recipe.labels[1:]]
     return "".join(f"{row}\n" for row in rows)
-
-
-def _loading(manifest: Manifest, repo_id: str | None) -> str:
-    where = f"`{FOLDER}` stands for the path of this folder. A whole split, and arrays of a pair:"
-    return (_LOADING + (_REVISION if repo_id else _POLARS)).format(
-        where="A whole split, and arrays of a pair:" if repo_id else where,
-        name=repo_id or FOLDER,
-        split=manifest.splits[0],
-    )
 
 
 def _steps(manifest: Manifest) -> str:

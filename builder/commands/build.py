@@ -47,6 +47,12 @@ if TYPE_CHECKING:
     help="What each pair comes with: mask,trimap,foreground,background.  [recipe: mask]",
 )
 @recipe_options
+@click.option(
+    "--config",
+    type=click.Choice(["pairs", "layers"]),
+    help="layers: keep the layers beside the pairs, as the configs humans and backgrounds, so that "
+    "others can build from them.  [default: pairs; of an update, as before]",
+)
 @click.option("--seed", type=int, help="Another seed, other pairs.  [default: 0]")
 @click.option(
     "--output",
@@ -77,6 +83,7 @@ def build(
     labels: str | None,
     recipe_name: str | None,
     settings: tuple[str, ...],
+    config: str | None,
     seed: int | None,
     output: str,
     workers: int | None,
@@ -102,6 +109,8 @@ def build(
       human-segmentation build --source my-layers       my-layers/humans, my-layers/backgrounds.zip
       human-segmentation build --humans h.zip --backgrounds photos --size 2048 --output wide
       human-segmentation build --recipe plain --per-human 10 --set 'scale=[0.8, 1.2]'
+      human-segmentation build --source my-layers --config layers   keeps the layers in it, too
+      human-segmentation build --source hf://datasets/me/pairs      from layers kept that way
       human-segmentation build --update --source my-layers          after adding or removing some
       human-segmentation build --source s3://me/layers --output s3://me/pairs --engine ray
       human-segmentation build --source my-layers --engine slurm --partition cpu --tasks 64
@@ -141,6 +150,7 @@ def build(
             workers=workers,
             engine=cluster,
             strict=strict,
+            keep_layers=config == "layers",
         )
     else:
         report = folder.build(
@@ -152,6 +162,7 @@ def build(
             engine=cluster,
             strict=strict,
             rebuild=rebuild,
+            keep_layers=config == "layers",
         )
     print_build(report, publish_to=update_from if published else None)
 

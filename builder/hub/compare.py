@@ -13,6 +13,11 @@ from builder.errors import HubError
 
 Kind = Literal["new", "changed", "renamed", "deleted", "unchanged"]
 KINDS: tuple[Kind, ...] = ("new", "changed", "renamed", "deleted", "unchanged")
+_FOUND_BY_DATASETS = tuple(
+    f"{place}-{split}-" if place != "data" else f"{place}/{split}-"
+    for place in ("data", "layers/humans", "layers/backgrounds")
+    for split in ("train", "validation")
+)
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def refuse_mixing(remote: Collection[str], owned: Collection[str], local: Collec
         HubError: it names one of them.
     """
     for path in sorted(set(remote) - set(owned) - set(local)):
-        if path.startswith(("data/train-", "data/validation-")) and path.endswith(".parquet"):
+        if path.startswith(_FOUND_BY_DATASETS) and path.endswith(".parquet"):
             raise HubError(
                 f"{path}: the repository holds this shard of another dataset, and load_dataset "
                 "would mix it into this one. Move or delete it there, or publish to another "

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder import card, examples
+from builder import card, examples, layer_files
 from builder import manifest as manifests
 from builder.errors import FolderError
 from builder.hub.compare import LocalFile
@@ -83,8 +83,18 @@ def read_dataset(folder: Path) -> Dataset:
         )
         for file in manifest.shards
     }
+    layers = {
+        path: LocalFile(
+            path,
+            file.bytes,
+            file.sha256,
+            _shard(place / layer_files.FOLDER / file.name, file.bytes, optional=is_part),
+        )
+        for file in manifest.layer_files
+        for path in [f"{layer_files.FOLDER}/{file.name}"]
+    }
     described = LocalFile.of_bytes(manifests.FILE_NAME, manifest_text(manifest).encode())
-    files = {**shards, manifests.FILE_NAME: described}
+    files = {**shards, **layers, manifests.FILE_NAME: described}
     if not is_part:
         path = folder / examples.FILE_NAME
         files[examples.FILE_NAME] = LocalFile.of_bytes(examples.FILE_NAME, _bytes(path))
@@ -101,9 +111,11 @@ def owned_files(text: str, name: str) -> dict[str, str | None]:
     Raises:
         FolderError: it is no manifest of this tool's.
     """
-    shards = {f"{DATA}/{file.name}": file.sha256 for file in parse_manifest(text, name).shards}
+    manifest = parse_manifest(text, name)
+    shards = {f"{DATA}/{file.name}": file.sha256 for file in manifest.shards}
+    layers = {f"{layer_files.FOLDER}/{file.name}": file.sha256 for file in manifest.layer_files}
     others = (manifests.FILE_NAME, examples.FILE_NAME, card.FILE_NAME)
-    return {**shards, **dict.fromkeys(others)}
+    return {**shards, **layers, **dict.fromkeys(others)}
 
 
 def refuse_damage(file: LocalFile) -> None:

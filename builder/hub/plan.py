@@ -165,7 +165,7 @@ def _changelog_entry(
         before = parse_manifest(published, manifests.FILE_NAME)
         lines += [_difference(role, before, manifest) for role in ("human", "background")]
     counts = [
-        f"{sum(c.path.endswith('.parquet') for c in comparison.of(kind)):,} {kind}"
+        f"{sum(c.path.startswith('data/') for c in comparison.of(kind)):,} {kind}"
         for kind in ("new", "changed", "renamed", "deleted", "unchanged")
     ]
     return f"{name}, {today}", [*lines, f"shards: {', '.join(counts)}"]

@@ -10,6 +10,7 @@ from builder.places import place_of
 from builder.sources.drive import DEFAULT_FOLDER, default_cache_dir, fetch_folder
 from builder.sources.exclusion import read_exclusion
 from builder.sources.files import Found, find_in_files, find_pictures
+from builder.sources.published import HUB, fetch_kept_layers, find_kept_layers, is_dataset
 from builder.sources.sample import sample_candidates
 
 __all__ = ["DEFAULT_FOLDER", "Found", "Sources", "collect"]
@@ -20,8 +21,9 @@ class Sources:
     """Which pictures to use.
 
     Attributes:
-        sources: any of `drive`, `sample`, and paths and URLs of folders and archives, in which a
-            picture's role comes from its path.
+        sources: any of `drive`, `sample`, paths and URLs of folders and archives, in which a
+            picture's role comes from its path, and datasets of this tool's that keep their layers:
+            a folder, or `hf://datasets/NAMESPACE/NAME`.
         humans, backgrounds: paths and URLs of folders and archives whose pictures all have that
             role.
         drive_folder: id or URL of the Google Drive folder that `drive` means.
@@ -84,6 +86,10 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
             found.candidates += sample_candidates(
                 sources.sample_humans, sources.sample_backgrounds, longest=sources.sample_size
             )
+        elif source.startswith(HUB):
+            found.merge(find_kept_layers(fetch_kept_layers(source, progress=progress)))
+        elif is_dataset(Path(source)):
+            found.merge(find_kept_layers(Path(source)))
         else:
             found.merge(find_pictures(place_of(source), cache_dir))
     for path in sources.humans:
