@@ -60,6 +60,13 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def flip(path: Path, place: float) -> None:
+    """Change one bit of a file; `place` is 0 for its first byte, 1 for its end."""
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * place)] ^= 1
+    path.write_bytes(data)
+
+
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     """Return what changes when a file is written anew: its inode and its time."""
     return {
