@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi, RepoFile
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     HFValidationError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -143,7 +143,8 @@ class Repository:
                     place = self._api.hf_hub_download(
                         self.repo_id, path, repo_type=TYPE, revision=revision
                     )
-            except EntryNotFoundError:
+            except RemoteEntryNotFoundError:
+                # Not its base class, which also means that nobody could be asked.
                 return None
             return Path(place).read_bytes()
 
@@ -155,6 +156,22 @@ class Repository:
             raise HubError(
                 f"{path} of {self.repo_id}: is no UTF-8 text. Correct it there first."
             ) from error
+
+    def fetch(self, path: str, revision: str, folder: Path) -> Path:
+        """Bring a file of a commit into a folder, past every cache, and return its path there.
+
+        Raises:
+            HubError: it is not there, or cannot be had.
+        """
+
+        def download() -> Path:
+            with disable_progress_bars():
+                place = self._api.hf_hub_download(
+                    self.repo_id, path, repo_type=TYPE, revision=revision, local_dir=folder
+                )
+            return Path(place)
+
+        return self._do(download, f"read {path} of {self.repo_id}")
 
     def upload(self, operation: CommitOperationAdd, revision: str, *, create_pr: bool) -> None:
         """Send the content of a file, unless the Hub has it, without any commit."""
