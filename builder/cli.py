@@ -10,6 +10,7 @@ import click
 from builder.commands.build import build
 from builder.commands.dataset import card, preview, publish
 from builder.commands.layers import download, inspect, recipe
+from builder.commands.verify import verify
 from builder.errors import HumanSegmentationError
 from builder.version import __version__
 
@@ -58,6 +59,7 @@ for _command in (
     recipe,
     preview,
     card,
+    verify,
     publish,
 ):
     cli.add_command(_command)

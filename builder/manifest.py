@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from builder.version import __version__
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
+_CHECKSUM = "checksum"
 
 # Another version of one of these may encode or resample to other bytes.
 _LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow")
@@ -129,7 +131,20 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 def manifest_text(manifest: Manifest) -> str:
     """Return what `manifest.json` holds."""
     values = {"format": FORMAT, **asdict(manifest), "recipe": manifest.recipe.to_dict()}
+    values[_CHECKSUM] = _checksum(values)
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+
+def was_edited(text: str) -> bool:
+    """Tell whether the text of a `manifest.json` says something else than when it was written."""
+    values = json.loads(text)
+    return bool(values.pop(_CHECKSUM, None) != _checksum(values))
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    """Return a hash against accidents; who wants to deceive can make it anew."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -138,9 +153,18 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         FolderError: there is none, it is damaged, or a later version wrote it.
     """
+    return parse_manifest(read_text(folder), str(folder / FILE_NAME))
+
+
+def read_text(folder: Path) -> str:
+    """Return the text of `manifest.json`.
+
+    Raises:
+        FolderError: there is none, or it cannot be read as text.
+    """
     path = folder / FILE_NAME
     try:
-        return parse_manifest(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise FolderError(
             f"{folder}: holds no {FILE_NAME}, so it is no finished dataset. "
@@ -165,6 +189,7 @@ def parse_manifest(text: str, name: str) -> Manifest:
 def _from_values(values: dict[str, Any]) -> Manifest:
     if values.pop("format") != FORMAT:
         raise ValueError(f"it is not of format {FORMAT}; another version of this tool wrote it")
+    values.pop(_CHECKSUM, None)
     values["sources"] = tuple(values["sources"])
     values["recipe"] = recipe_from_dict(values["recipe"])
     values["layers"] = tuple(ManifestLayer(**layer) for layer in values["layers"])

@@ -20,7 +20,7 @@ from builder.recipe import Recipe
 from builder.render import RENDERING, Row, features_of
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_OWN_METADATA = b"human-segmentation"
+OWN_METADATA = b"human-segmentation"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def finished_shard(path: Path, shard: Shard, recipe: Recipe, seed: int) -> Shard
         raise FolderError(
             f"{path}: is not a whole Parquet file. Delete it and run the command again."
         ) from error
-    own = json.loads(metadata.get(_OWN_METADATA, b"{}"))
+    own = json.loads(metadata.get(OWN_METADATA, b"{}"))
     if own.get("fingerprint") != shard_fingerprint(shard, recipe, seed):
         raise FolderError(
             f"{path}: was built from other layers, another recipe, seed or version. "
@@ -116,7 +116,7 @@ def describe_shard(path: Path, shard: Shard) -> ShardFile:
     """Measure and hash a finished shard."""
     parquet = pq.ParquetFile(path)
     groups = (parquet.metadata.row_group(n) for n in range(parquet.num_row_groups))
-    own = json.loads(parquet.schema_arrow.metadata[_OWN_METADATA])
+    own = json.loads(parquet.schema_arrow.metadata[OWN_METADATA])
     return ShardFile(
         name=path.name,
         split=shard.split,
@@ -149,18 +149,22 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def columns_of(recipe: Recipe) -> pa.Schema:
+    """Return the columns of a shard, with their types and without metadata."""
+    return pa.schema(
+        [
+            pa.field(name, _IMAGE if feature["_type"] == "Image" else pa.string())
+            for name, feature in features_of(recipe).items()
+        ]
+    )
+
+
 def _schema(recipe: Recipe, fingerprint: str) -> pa.Schema:
-    features = features_of(recipe)
-    fields = [
-        pa.field(name, _IMAGE if feature["_type"] == "Image" else pa.string())
-        for name, feature in features.items()
-    ]
-    own = {"fingerprint": fingerprint}
     metadata = {
-        b"huggingface": json.dumps({"info": {"features": features}}).encode(),
-        _OWN_METADATA: json.dumps(own).encode(),
+        b"huggingface": json.dumps({"info": {"features": features_of(recipe)}}).encode(),
+        OWN_METADATA: json.dumps({"fingerprint": fingerprint}).encode(),
     }
-    return pa.schema(fields, metadata)
+    return columns_of(recipe).with_metadata(metadata)
 
 
 def _write_parquet(path: Path, rows: Iterable[Row], schema: pa.Schema, recipe: Recipe) -> None:
