@@ -142,8 +142,9 @@ def _plain_png(data: bytes, max_pixels: int) -> Pixels | None:
         if name == b"IHDR":
             if len(kept) > 1 or len(chunk) != _IHDR_BYTES:
                 return None
-            width, height, depth, colour = struct.unpack(">IIBB", chunk[8:18])
-            if depth != 8 or colour not in _PNG_TRUE_COLOUR:
+            width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", chunk[8:21])
+            # Interlaced ones, too: libpng complains of them on the terminal, in no one's name.
+            if depth != 8 or colour not in _PNG_TRUE_COLOUR or any(methods) or not width * height:
                 return None
             _refuse_size(width, height, max_pixels)
         elif len(kept) == 1 or bytes(chunk[4:32]).startswith(_PNG_MEANING):

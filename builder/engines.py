@@ -8,6 +8,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -84,6 +85,8 @@ def _ordered_results(
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group; the parent decides, workers only finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Of the metadata of pictures that were checked before.
+    warnings.filterwarnings("ignore", module="PIL")
     _one_thread_each()
     _keep_freed_memory()
 

@@ -21,13 +21,15 @@ SMALL = (
 """Options of a build that takes a second and has several shards in each split."""
 
 
-def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str | Path, timeout: float = 120, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does, and return its exit code and output."""
     return subprocess.run(
         [PROGRAM, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
         **options,
     )

@@ -189,7 +189,7 @@ def test_card_text_that_cannot_be_read_at_first_is_kept(
     if passing:
         send(desk)
     else:
-        with pytest.raises(HubError, match="read README.md of .*the token may not"):
+        with pytest.raises(HubError, match=r"read README\.md of .*the token may not"):
             send(desk)
     assert b"To all." in hub.files(REPO)["README.md"]
 
