@@ -27,7 +27,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except HumanSegmentationError as error:
-        click.secho(f"error: {error}", err=True, fg="red")
+        from builder.sources.layer import printable
+
+        # Whatever a message quotes, the terminal shows it and does not act upon it.
+        click.secho(f"error: {printable(str(error))}", err=True, fg="red")
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nInterrupted. Run the same command again: it goes on from here.", err=True)
