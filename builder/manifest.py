@@ -15,7 +15,8 @@ from builder.layers import Admitted
 from builder.plan import SPLITS, Shard, Split
 from builder.recipe import Recipe, recipe_from_dict
 from builder.shards import ShardFile
-from builder.sources.layer import Role
+from builder.sources.layer import Role, printable
+from builder.typed import from_json
 from builder.version import __version__
 
 FORMAT = 1
@@ -182,21 +183,20 @@ def parse_manifest(text: str, name: str) -> Manifest:
     """
     try:
         return _from_values(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecipeError) as error:
-        raise FolderError(f"{name}: cannot be used ({error}). Build the dataset again.") from error
+    except (ValueError, TypeError, RecursionError, RecipeError) as error:
+        raise FolderError(
+            f"{name}: cannot be used ({printable(str(error))}). Build the dataset again."
+        ) from error
 
 
-def _from_values(values: dict[str, Any]) -> Manifest:
-    if values.pop("format") != FORMAT:
+def _from_values(values: Any) -> Manifest:
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise ValueError(f"it is not of format {FORMAT}; another version of this tool wrote it")
     values.pop(_CHECKSUM, None)
-    values["sources"] = tuple(values["sources"])
+    if not isinstance(values.get("recipe"), dict):
+        raise ValueError("it holds no recipe")
     values["recipe"] = recipe_from_dict(values["recipe"])
-    values["layers"] = tuple(ManifestLayer(**layer) for layer in values["layers"])
-    values["shards"] = tuple(_shard(shard) for shard in values["shards"])
-    for name in ("left_out", "history"):
-        values[name] = tuple(values[name])
-    manifest = Manifest(**values)
+    manifest = from_json(Manifest, values)
     _check(manifest)
     return manifest
 
@@ -206,10 +206,7 @@ def _check(manifest: Manifest) -> None:
     for file, shard in zip(manifest.shards, manifest.planned(), strict=True):
         if shard.split not in SPLITS or file.name != shard.file_name or file.rows != shard.rows:
             raise ValueError(f"shard {file.name!r} does not fit what it says of itself")
+        if not file.humans or not file.backgrounds:
+            raise ValueError(f"shard {file.name!r} is of no humans or no backgrounds")
     if len({file.name for file in manifest.shards}) != len(manifest.shards):
         raise ValueError("two shards have one name")
-
-
-def _shard(values: dict[str, Any]) -> ShardFile:
-    lists = ("humans", "backgrounds", "companions", "coverage")
-    return ShardFile(**{**values, **{name: tuple(values[name]) for name in lists}})
