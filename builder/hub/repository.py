@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+from huggingface_hub.utils import disable_progress_bars, get_session, validate_repo_id
 
 from builder.errors import HubError
 from builder.hub.compare import RemoteFile
@@ -23,6 +23,8 @@ from builder.hub.faults import ATTEMPTS, clean, patiently, status_of
 Result = TypeVar("Result")
 TYPE = "dataset"
 DEFAULT_BRANCH = "main"
+# Without one the client waits for ever; a commit of many files may take the Hub a minute.
+TIMEOUT = 120.0
 # The Xet client itself is patient with a storage that fails, for four minutes each time.
 _UPLOAD_ATTEMPTS = 3
 
@@ -64,6 +66,8 @@ class Repository:
                 f"{clean(repo_id)}: no name of a repository ({clean(str(error))}). "
                 "Use NAMESPACE/NAME, of letters, digits, and single - _ . between them."
             ) from error
+        if get_session().timeout.read is None:
+            get_session().timeout = TIMEOUT
         self.tell = tell
         self._api = HfApi(token=token)
         self.token = token
