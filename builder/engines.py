@@ -6,8 +6,10 @@ import contextlib
 import ctypes
 import itertools
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -89,6 +91,15 @@ def _start_worker() -> None:
     warnings.filterwarnings("ignore", module="PIL")
     _one_thread_each()
     _keep_freed_memory()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent to die, and die: a worker of one that was killed waits for ever else."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _keep_freed_memory() -> None:
