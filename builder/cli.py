@@ -11,6 +11,7 @@ from builder.commands.build import build
 from builder.commands.dataset import card, preview, publish
 from builder.commands.export import export
 from builder.commands.layers import download, inspect, recipe
+from builder.commands.verify import verify
 from builder.errors import HumanSegmentationError
 from builder.version import __version__
 
@@ -27,7 +28,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except HumanSegmentationError as error:
-        click.secho(f"error: {error}", err=True, fg="red")
+        from builder.sources.layer import printable
+
+        # Whatever a message quotes, the terminal shows it and does not act upon it.
+        click.secho(f"error: {printable(str(error))}", err=True, fg="red")
         sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nInterrupted. Run the same command again: it goes on from here.", err=True)
@@ -59,6 +63,7 @@ for _command in (
     recipe,
     preview,
     card,
+    verify,
     publish,
     export,
 ):

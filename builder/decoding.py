@@ -24,6 +24,9 @@ Pixels = npt.NDArray[np.uint8]
 # Pillow opens many more, PostScript among them, which it hands to a program of its own.
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 
+LARGEST = 178_956_970
+"""Pixels of the largest picture that Pillow opens, and so the most that a recipe may allow."""
+
 # The second is a warning, raised where Python runs with -W error.
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What decoders were seen to raise on damaged files, struct.error and zlib.error included.
@@ -102,6 +105,29 @@ def decode_with_transparency(data: bytes, max_pixels: int) -> tuple[Pixels, floa
     return np.asarray(canvas.convert("RGB")), float(np.mean(pixels[..., 3] < 255))
 
 
+def decode_made(data: bytes, image_format: str, mode: str) -> Pixels:
+    """Decode a picture of a finished dataset, which has one format and one mode, and no other.
+
+    Args:
+        data: encoded.
+        image_format: of `builder.recipe.IMAGE_FORMATS`.
+        mode: Pillow's: RGB or L.
+
+    Returns:
+        uint8 (H, W, 3) or (H, W).
+
+    Raises:
+        LayerError: it is broken, or something else.
+    """
+    picture = _opened(data, LARGEST)
+    with picture:
+        if (picture.format, picture.mode) != (image_format.upper(), mode):
+            raise LayerError(
+                f"is {picture.format} of mode {picture.mode}, not {image_format.upper()} of {mode}"
+            )
+        return _loaded(picture, mode)
+
+
 def _plain_png(data: bytes, max_pixels: int) -> Pixels | None:
     """Decode what layers mostly are, a PNG of 8-bit RGB or RGBA, or return None for all else.
 
@@ -116,8 +142,9 @@ def _plain_png(data: bytes, max_pixels: int) -> Pixels | None:
         if name == b"IHDR":
             if len(kept) > 1 or len(chunk) != _IHDR_BYTES:
                 return None
-            width, height, depth, colour = struct.unpack(">IIBB", chunk[8:18])
-            if depth != 8 or colour not in _PNG_TRUE_COLOUR:
+            width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", chunk[8:21])
+            # Interlaced ones, too: libpng complains of them on the terminal, in no one's name.
+            if depth != 8 or colour not in _PNG_TRUE_COLOUR or any(methods) or not width * height:
                 return None
             _refuse_size(width, height, max_pixels)
         elif len(kept) == 1 or bytes(chunk[4:32]).startswith(_PNG_MEANING):

@@ -22,7 +22,7 @@ from builder.inspection import TABLE_FIELDS, Row, with_alike
 from builder.layers import Admitted
 from builder.plan import SPLITS, Split
 from builder.recipe import Recipe
-from builder.shards import sha256_of
+from builder.shards import OWN_METADATA, sha256_of
 from builder.sources.layer import Layer, Role
 from builder.sources.roles import PICTURE_SUFFIXES
 
@@ -36,7 +36,6 @@ _FILE_BYTES = 256 * _MEGABYTE
 _GROUP_BYTES, _GROUP_ROWS = 8 * _MEGABYTE, 16
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _TYPES = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
-_OWN_METADATA = b"human-segmentation"
 _NAME = re.compile(rf"({'|'.join(CONFIGS)})-({'|'.join(SPLITS)})-\d{{5}}\.parquet")
 
 
@@ -177,7 +176,7 @@ def finished_layer_file(path: Path, shard: LayerShard) -> LayerFile | None:
         metadata = pq.read_schema(path).metadata or {}
     except (OSError, pa.ArrowException):
         return None
-    own = json.loads(metadata.get(_OWN_METADATA, b"{}"))
+    own = json.loads(metadata.get(OWN_METADATA, b"{}"))
     return _described(path, shard) if own.get("fingerprint") == shard.fingerprint else None
 
 
@@ -241,6 +240,6 @@ def _schema(shard: LayerShard) -> pa.Schema:
     ]
     metadata = {
         b"huggingface": json.dumps({"info": {"features": features}}).encode(),
-        _OWN_METADATA: json.dumps({"fingerprint": shard.fingerprint}).encode(),
+        OWN_METADATA: json.dumps({"fingerprint": shard.fingerprint}).encode(),
     }
     return pa.schema(fields, metadata)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from tqdm import tqdm
 
 from builder.cuts import Side
@@ -186,8 +185,8 @@ def examine_all(
         SourceError: an exclusion matches nothing.
     """
     with ThreadPoolExecutor(threads) as pool, warnings.catch_warnings():
-        # Sizes are checked here, and named; Pillow's warning would only come on top.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # What is wrong is found here, and named; Pillow's warnings would only come on top.
+        warnings.filterwarnings("ignore", module="PIL")
         results = pool.map(
             lambda candidate: examine(candidate, recipe, exclusion=exclusion, survey=survey),
             candidates,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +14,14 @@ from builder.layers import Admitted
 from builder.places import Place, write_whole
 from builder.plan import SPLITS, Shard, Split
 from builder.recipe import Recipe, recipe_from_dict
-from builder.shards import ShardFile, shard_file
-from builder.sources.layer import Role
+from builder.shards import ShardFile
+from builder.sources.layer import Role, printable
+from builder.typed import from_json
 from builder.version import __version__, library_versions
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
+_CHECKSUM = "checksum"
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,20 @@ def write_manifest(manifest: Manifest, folder: Place) -> None:
 def manifest_text(manifest: Manifest) -> str:
     """Return what `manifest.json` holds."""
     values = {"format": FORMAT, **asdict(manifest), "recipe": manifest.recipe.to_dict()}
+    values[_CHECKSUM] = _checksum(values)
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+
+def was_edited(text: str) -> bool:
+    """Tell whether the text of a `manifest.json` says something else than when it was written."""
+    values = json.loads(text)
+    return bool(values.pop(_CHECKSUM, None) != _checksum(values))
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    """Return a hash against accidents; who wants to deceive can make it anew."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_manifest(folder: Place) -> Manifest:
@@ -137,9 +153,18 @@ def read_manifest(folder: Place) -> Manifest:
     Raises:
         FolderError: there is none, it is damaged, or a later version wrote it.
     """
+    return parse_manifest(read_text(folder), str(folder / FILE_NAME))
+
+
+def read_text(folder: Place) -> str:
+    """Return the text of `manifest.json`.
+
+    Raises:
+        FolderError: there is none, or it cannot be read as text.
+    """
     path = folder / FILE_NAME
     try:
-        return parse_manifest(path.read_text(encoding="utf-8"), str(path))
+        return str(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FolderError(
             f"{folder}: holds no {FILE_NAME}, so it is no finished dataset. "
@@ -157,22 +182,20 @@ def parse_manifest(text: str, name: str) -> Manifest:
     """
     try:
         return _from_values(json.loads(text))
-    except (ValueError, TypeError, KeyError, RecipeError) as error:
-        raise FolderError(f"{name}: cannot be used ({error}). Build the dataset again.") from error
+    except (ValueError, TypeError, RecursionError, RecipeError) as error:
+        raise FolderError(
+            f"{name}: cannot be used ({printable(str(error))}). Build the dataset again."
+        ) from error
 
 
-def _from_values(values: dict[str, Any]) -> Manifest:
-    if values.pop("format") != FORMAT:
+def _from_values(values: Any) -> Manifest:
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise ValueError(f"it is not of format {FORMAT}; another version of this tool wrote it")
-    values["sources"] = tuple(values["sources"])
+    values.pop(_CHECKSUM, None)
+    if not isinstance(values.get("recipe"), dict):
+        raise ValueError("it holds no recipe")
     values["recipe"] = recipe_from_dict(values["recipe"])
-    values["layers"] = tuple(ManifestLayer(**layer) for layer in values["layers"])
-    values["shards"] = tuple(shard_file(shard) for shard in values["shards"])
-    # Manifests of before there were any have none.
-    values["layer_files"] = tuple(LayerFile(**file) for file in values.get("layer_files", ()))
-    for name in ("left_out", "history"):
-        values[name] = tuple(values[name])
-    manifest = Manifest(**values)
+    manifest = from_json(Manifest, values)
     _check(manifest)
     return manifest
 
@@ -182,6 +205,8 @@ def _check(manifest: Manifest) -> None:
     for file, shard in zip(manifest.shards, manifest.planned(), strict=True):
         if shard.split not in SPLITS or file.name != shard.file_name or file.rows != shard.rows:
             raise ValueError(f"shard {file.name!r} does not fit what it says of itself")
+        if not file.humans or not file.backgrounds:
+            raise ValueError(f"shard {file.name!r} is of no humans or no backgrounds")
     if len({file.name for file in manifest.shards}) != len(manifest.shards):
         raise ValueError("two shards have one name")
     for layers in manifest.layer_files:

@@ -46,7 +46,7 @@ LABEL_COLUMNS = {
 RENDERING = 1
 """Raised whenever a new version of this package makes other pictures from the same plan."""
 
-_SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+IMAGE_SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 # Enough for 40 backgrounds of 1360x768 and for the companions of a shard at 1024 px, and a fraction
 # of what a worker may use.
 _BACKGROUND_CACHE_BYTES = 128 * 1024**2
@@ -246,7 +246,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def _image_cell(pixels: Pixels, pair_id: str, recipe: Recipe) -> Row:
-    path = f"{pair_id}.{_SUFFIXES[recipe.image_format]}"
+    path = f"{pair_id}.{IMAGE_SUFFIXES[recipe.image_format]}"
     return {"bytes": encode_image(pixels, recipe), "path": path}
 
 

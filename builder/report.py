@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from builder.hub.publish import PublishResult
     from builder.inspection import Row
     from builder.manifest import Manifest
+    from builder.verify import Verification
 
 _LISTED = 10
 _SIGNS: dict[Kind, tuple[str, str]] = {
@@ -111,6 +112,27 @@ def print_export(report: ExportReport) -> None:
     click.secho(f"\n{report.output}: {work}, in {report.seconds:.1f} s", bold=True)
     for split, pairs in report.pairs.items():
         click.echo(f"  {split:<10} {pairs:>9,} pairs, counted")
+
+
+def print_verification(done: Verification) -> None:
+    """Say what was looked at, and every fault with its file and row."""
+    manifest = done.manifest
+    looked = ", ".join(
+        (
+            count_of(len(manifest.shards), "shard"),
+            count_of(done.rows, "pair"),
+            count_of(len(manifest.layers), "layer"),
+        )
+    )
+    click.secho(f"\n{done.name}: {looked}, in {done.seconds:.1f} s", bold=True)
+    for fault in done.faults:
+        click.secho(f"  {fault}", fg="red")
+    if not done.faults:
+        click.echo("  all as it was built: hashes, rows, pictures, masks, provenance, splits")
+        return
+    places = len({fault.file for fault in done.faults})
+    click.echo(f"{count_of(len(done.faults), 'fault')} in {count_of(places, 'file')}.")
+    click.echo("Next:  delete the shards that are named; the same build then makes them anew")
 
 
 def count_of(number: int, noun: str) -> str:

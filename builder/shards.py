@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -23,12 +23,13 @@ from builder.plan import Shard, Split
 from builder.recipe import Recipe
 from builder.render import RENDERING, Row, features_of
 from builder.sources.layer import Layer
+from builder.typed import from_json
 
 if TYPE_CHECKING:
     from upath import UPath
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_OWN_METADATA = b"human-segmentation"
+OWN_METADATA = b"human-segmentation"
 DESCRIPTION = ".json"
 """What follows a shard's name in that of its description."""
 
@@ -174,7 +175,7 @@ def _fingerprint_in(path: Path) -> str:
         raise FolderError(
             f"{path}: is not a whole Parquet file. Delete it and run the command again."
         ) from error
-    return str(json.loads(metadata.get(_OWN_METADATA, b"{}")).get("fingerprint"))
+    return str(json.loads(metadata.get(OWN_METADATA, b"{}")).get("fingerprint"))
 
 
 def _described(place: UPath) -> ShardFile | None:
@@ -182,9 +183,10 @@ def _described(place: UPath) -> ShardFile | None:
     place.fs.invalidate_cache()
     with reaching(place):
         try:
-            file = shard_file(json.loads(_description_of(place).read_text(encoding="utf-8")))
+            described = json.loads(_description_of(place).read_text(encoding="utf-8"))
+            file = from_json(ShardFile, described)
             return file if place.stat().st_size == file.bytes else None
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
 
@@ -192,21 +194,11 @@ def _description_of(place: UPath) -> UPath:
     return place.with_name(f"{place.name}{DESCRIPTION}")
 
 
-def shard_file(values: Mapping[str, Any]) -> ShardFile:
-    """Return what `dataclasses.asdict` made of a description, and JSON of that.
-
-    Raises:
-        TypeError, KeyError: it is none.
-    """
-    lists = ("humans", "backgrounds", "companions", "coverage")
-    return ShardFile(**{**values, **{name: tuple(values[name]) for name in lists}})
-
-
 def describe_shard(path: Path, shard: Shard) -> ShardFile:
     """Measure and hash a finished shard."""
     parquet = pq.ParquetFile(path)
     groups = (parquet.metadata.row_group(n) for n in range(parquet.num_row_groups))
-    own = json.loads(parquet.schema_arrow.metadata[_OWN_METADATA])
+    own = json.loads(parquet.schema_arrow.metadata[OWN_METADATA])
     return ShardFile(
         name=path.name,
         split=shard.split,
@@ -239,18 +231,22 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def columns_of(recipe: Recipe) -> pa.Schema:
+    """Return the columns of a shard, with their types and without metadata."""
+    return pa.schema(
+        [
+            pa.field(name, _IMAGE if feature["_type"] == "Image" else pa.string())
+            for name, feature in features_of(recipe).items()
+        ]
+    )
+
+
 def _schema(recipe: Recipe, fingerprint: str) -> pa.Schema:
-    features = features_of(recipe)
-    fields = [
-        pa.field(name, _IMAGE if feature["_type"] == "Image" else pa.string())
-        for name, feature in features.items()
-    ]
-    own = {"fingerprint": fingerprint}
     metadata = {
-        b"huggingface": json.dumps({"info": {"features": features}}).encode(),
-        _OWN_METADATA: json.dumps(own).encode(),
+        b"huggingface": json.dumps({"info": {"features": features_of(recipe)}}).encode(),
+        OWN_METADATA: json.dumps({"fingerprint": fingerprint}).encode(),
     }
-    return pa.schema(fields, metadata)
+    return columns_of(recipe).with_metadata(metadata)
 
 
 def _write_parquet(path: Path, rows: Iterable[Row], schema: pa.Schema, recipe: Recipe) -> None:

@@ -139,7 +139,24 @@ class Staging:
             finished_shard(folder / shard.file_name, shard, recipe, seed)
             for folder, shard in self._bar(here, "Finished shards")
         )
-        return [file for file in found if file]
+        files = [file for file in found if file]
+        self._refuse_changed(files)
+        return files
+
+    def _refuse_changed(self, files: Sequence[ShardFile]) -> None:
+        """Refuse shards of which the folder's own manifest says something else.
+
+        A build would describe them as they are now, and so make damage look right.
+        """
+        try:
+            known = {file.name: file for file in read_manifest(self.output).shards}
+        except FolderError:
+            # None yet, or one that is written anew.
+            return
+        for file in files:
+            before = known.get(file.name, file)
+            if before.fingerprint == file.fingerprint and before.sha256 != file.sha256:
+                raise _changed(self._data / file.name)
 
     def finished_anew(self, shards: Sequence[Shard], recipe: Recipe, seed: int) -> list[ShardFile]:
         """Return the shards that are staged already, dropping what belongs to no such build."""
@@ -167,10 +184,7 @@ class Staging:
         for file in self._bar(here, "Comparing shards"):
             path = self._data / file.name
             if path.stat().st_size != file.bytes or sha256_of(path) != file.sha256:
-                raise FolderError(
-                    f"{path}: was changed since it was built. Delete it and run the command again; "
-                    "it is then made anew."
-                )
+                raise _changed(path)
         return here
 
     def write(
@@ -301,6 +315,13 @@ def stranger(path: Place) -> FolderError:
     return FolderError(
         f"{path}: was built from other layers or another recipe. Choose another --output, give "
         "--update to bring the dataset up to the layers of now, or --rebuild to replace it."
+    )
+
+
+def _changed(path: Path) -> FolderError:
+    return FolderError(
+        f"{path}: was changed since it was built. Delete it and run the command again; it is then "
+        "made anew."
     )
 
 

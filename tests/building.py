@@ -21,13 +21,15 @@ SMALL = (
 """Options of a build that takes a second and has several shards in each split."""
 
 
-def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str | Path, timeout: float = 120, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does, and return its exit code and output."""
     return subprocess.run(
         [PROGRAM, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
         **options,
     )
@@ -58,6 +60,13 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def flip(path: Path, place: float) -> None:
+    """Change one bit of a file; `place` is 0 for its first byte, 1 for its end."""
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * place)] ^= 1
+    path.write_bytes(data)
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:

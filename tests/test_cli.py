@@ -80,3 +80,12 @@ def test_preview_of_nothing_says_what_to_build(tmp_path: Path) -> None:
     done = run("preview", tmp_path / "nothing")
     assert done.returncode == 1
     assert "human-segmentation build" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["build --source", "card", "preview", "publish me/x --from"])
+def test_a_hostile_path_in_an_error_is_shown_escaped(tmp_path: Path, command: str) -> None:
+    hostile = "\x1b]0;title\x07\x1b[2J\u202e"
+    done = run(*command.split(), hostile, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "\\x1b]0;title" in done.stderr
+    assert all(line.isprintable() for line in done.stderr.splitlines())

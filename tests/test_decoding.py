@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from builder.decoding import decode_background, decode_human
 from builder.errors import LayerError
 from tests.kit import Pixels, encoded, png, portrait, scenery
+from tests.pictures import png_chunks, png_of
 
 LIMIT = 10_000_000
 FIGURE = portrait(3)
@@ -23,30 +22,14 @@ VIEW = scenery(3, (120, 90))
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = len(SIGNATURE)
-    while position < len(data):
-        (length,) = struct.unpack(">I", data[position : position + 4])
-        body = data[position + 8 : position + 8 + length]
-        yield data[position + 4 : position + 8], body
-        position += 12 + length
-
-
-def packed(parts: list[tuple[bytes, bytes]]) -> bytes:
-    return SIGNATURE + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in parts
-    )
-
-
 def with_rows(data: bytes, rows: bytes) -> bytes:
     """Return a PNG with other encoded rows; all its checksums are right."""
-    header = next(chunks(data))
-    return packed([header, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
+    header = next(png_chunks(data))
+    return png_of([header, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")])
 
 
 def rows_of(data: bytes) -> bytes:
-    return zlib.decompress(b"".join(body for name, body in chunks(data) if name == b"IDAT"))
+    return zlib.decompress(b"".join(body for name, body in png_chunks(data) if name == b"IDAT"))
 
 
 def by_pillow(data: bytes, mode: str) -> Pixels:
@@ -80,8 +63,10 @@ def test_a_png_that_ends_early_is_refused_wherever_it_does(share: float) -> None
         lambda data: with_rows(data, rows_of(data)[: len(rows_of(data)) // 2]),
         lambda data: with_rows(data, b"\x09" + rows_of(data)[1:]),
         lambda data: data[:300] + bytes([data[300] ^ 1]) + data[301:],
-        lambda data: packed([part for part in chunks(data) if part[0] != b"IDAT"]),
-        lambda data: packed([(b"IHDR", next(chunks(data))[1][:9]), *list(chunks(data))[1:]]),
+        lambda data: png_of([part for part in png_chunks(data) if part[0] != b"IDAT"]),
+        lambda data: png_of(
+            [(b"IHDR", next(png_chunks(data))[1][:9]), *list(png_chunks(data))[1:]]
+        ),
         lambda data: SIGNATURE,
     ],
     ids=["a byte short", "half", "no such filter", "checksum", "no pixels", "header", "nothing"],

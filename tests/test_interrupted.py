@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.building import SMALL, build, digests, run, stamps, start
+from tests.building import SMALL, build, digests, flip, run, stamps, start
 
 # One pair a shard and slower pictures, so that there is a half way to be killed at.
 SLOW = (*SMALL, "--set", "shard_megabytes=0.1", "--per-human", "6", "--size", "512")
@@ -136,3 +137,18 @@ def test_a_damaged_shard_is_named_and_not_kept(undisturbed: Path, tmp_path: Path
     done = run("build", "--output", tmp_path / "out", *SLOW)
     assert done.returncode == 1
     assert "train-00000.parquet: is not a whole Parquet file" in done.stderr
+
+
+def test_a_shard_that_was_changed_is_not_described_as_if_it_were_right(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    output = shutil.copytree(undisturbed, tmp_path / "out")
+    shard = output / "data" / "train-00000.parquet"
+    flip(shard, 0.5)
+    before = digests(output)
+    done = run("build", "--output", output, *SLOW)
+    assert done.returncode == 1
+    assert "train-00000.parquet: was changed since it was built. Delete it" in done.stderr
+    assert digests(output) == before
+    shard.unlink()
+    assert digests(build(output, *SLOW)) == digests(undisturbed)

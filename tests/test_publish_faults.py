@@ -17,6 +17,7 @@ from builder.errors import HubError
 from builder.hub import faults as hub_faults
 from tests.building import PROGRAM, run
 from tests.hub import READ_TOKEN, TOKEN, Fault, HubServer
+from tests.hub_case import lfs_alone
 from tests.publishing import (
     REPO,
     add_humans,
@@ -170,6 +171,26 @@ def test_card_text_written_meanwhile_is_kept(hub: HubServer, desk: Path) -> None
     card = hub.files(REPO)["README.md"] + b"\n## Thanks\n\nTo all.\n"
     hub.before("POST", r"/commit/", lambda: hub.commit(REPO, {"README.md": card}))
     send(desk)
+    assert b"To all." in hub.files(REPO)["README.md"]
+
+
+@lfs_alone
+@pytest.mark.parametrize("status", [500, 503, 403])
+def test_card_text_that_cannot_be_read_at_first_is_kept(
+    hub: HubServer, desk: Path, status: int
+) -> None:
+    send(desk)
+    add_humans(desk, 50)
+    hub.commit(REPO, {"README.md": hub.files(REPO)["README.md"] + b"\n## Thanks\n\nTo all.\n"})
+    passing = status != 403
+    hub.faults.append(
+        Fault("HEAD", r"/resolve/.*/README", status=status, times=1 if passing else None)
+    )
+    if passing:
+        send(desk)
+    else:
+        with pytest.raises(HubError, match=r"read README\.md of .*the token may not"):
+            send(desk)
     assert b"To all." in hub.files(REPO)["README.md"]
 
 

@@ -6,8 +6,11 @@ import contextlib
 import ctypes
 import itertools
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -139,8 +142,19 @@ def _ordered_results(
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group; the parent decides, workers only finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Of the metadata of pictures that were checked before.
+    warnings.filterwarnings("ignore", module="PIL")
     _one_thread_each()
     _keep_freed_memory()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent to die, and die: a worker of one that was killed waits for ever else."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _keep_freed_memory() -> None:

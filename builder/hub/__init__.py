@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from builder import manifest as manifests
 from builder.errors import FolderError, HubError
+from builder.hub.place import open_place
 from builder.hub.plan import PublishPlan
 from builder.hub.publish import PublishResult, publish
 from builder.hub.repository import DEFAULT_BRANCH, Repository
 from builder.manifest import Manifest, parse_manifest
 
-__all__ = ["PublishPlan", "PublishResult", "publish", "read_published_manifest"]
+__all__ = ["PublishPlan", "PublishResult", "open_place", "publish", "read_published_manifest"]
 
 
 def read_published_manifest(

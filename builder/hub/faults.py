@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from huggingface_hub.errors import (
     HfHubHTTPError,
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -40,7 +41,12 @@ TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
     LocalTokenNotFoundError,
 )
 # The client wraps some of those, and complains of answers that it does not understand.
-CLIENT_ERRORS: tuple[type[Exception], ...] = (*TRANSPORT_ERRORS, RuntimeError, ValueError)
+CLIENT_ERRORS: tuple[type[Exception], ...] = (
+    *TRANSPORT_ERRORS,
+    LocalEntryNotFoundError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def patiently(

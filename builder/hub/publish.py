@@ -135,6 +135,11 @@ def _send_and_commit(order: Order, plan: PublishPlan) -> PublishResult:
         if plan.state.commit is None:
             repository.create(private=order.private)
             plan = make_publish_plan(order)
+            if plan.published is not None:
+                raise HubError(
+                    f"{repository.repo_id}: has a dataset after all, which the Hub did not show at "
+                    "first. Run the same command again: it then compares with that one."
+                )
         if plan.creates_branch:
             repository.create_branch(plan.branch)
         operations = _operations(plan)

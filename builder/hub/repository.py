@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi, RepoFile
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     HFValidationError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+from huggingface_hub.utils import disable_progress_bars, get_session, validate_repo_id
 
 from builder.errors import HubError
 from builder.hub.compare import RemoteFile
@@ -23,6 +23,8 @@ from builder.hub.faults import ATTEMPTS, clean, patiently, status_of
 Result = TypeVar("Result")
 TYPE = "dataset"
 DEFAULT_BRANCH = "main"
+# Without one the client waits for ever; a commit of many files may take the Hub a minute.
+TIMEOUT = 120.0
 # The Xet client itself is patient with a storage that fails, for four minutes each time.
 _UPLOAD_ATTEMPTS = 3
 
@@ -64,6 +66,8 @@ class Repository:
                 f"{clean(repo_id)}: no name of a repository ({clean(str(error))}). "
                 "Use NAMESPACE/NAME, of letters, digits, and single - _ . between them."
             ) from error
+        if get_session().timeout.read is None:
+            get_session().timeout = TIMEOUT
         self.tell = tell
         self._api = HfApi(token=token)
         self.token = token
@@ -143,7 +147,8 @@ class Repository:
                     place = self._api.hf_hub_download(
                         self.repo_id, path, repo_type=TYPE, revision=revision
                     )
-            except EntryNotFoundError:
+            except RemoteEntryNotFoundError:
+                # Not its base class, which also means that nobody could be asked.
                 return None
             return Path(place).read_bytes()
 
@@ -155,6 +160,22 @@ class Repository:
             raise HubError(
                 f"{path} of {self.repo_id}: is no UTF-8 text. Correct it there first."
             ) from error
+
+    def fetch(self, path: str, revision: str, folder: Path) -> Path:
+        """Bring a file of a commit into a folder, past every cache, and return its path there.
+
+        Raises:
+            HubError: it is not there, or cannot be had.
+        """
+
+        def download() -> Path:
+            with disable_progress_bars():
+                place = self._api.hf_hub_download(
+                    self.repo_id, path, repo_type=TYPE, revision=revision, local_dir=folder
+                )
+            return Path(place)
+
+        return self._do(download, f"read {path} of {self.repo_id}")
 
     def upload(self, operation: CommitOperationAdd, revision: str, *, create_pr: bool) -> None:
         """Send the content of a file, unless the Hub has it, without any commit."""

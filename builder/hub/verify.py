@@ -52,9 +52,17 @@ def _read_rows(repository: Repository, split: str, revision: str) -> None:
     # Takes a second to import, which nobody should pay for a publishing that is refused.
     import datasets
 
-    rows = datasets.load_dataset(
-        repository.repo_id, split=split, streaming=True, revision=revision, token=repository.token
-    )
+    try:
+        rows = datasets.load_dataset(
+            repository.repo_id,
+            split=split,
+            streaming=True,
+            revision=revision,
+            token=repository.token,
+        )
+    except FileNotFoundError as error:
+        # All that `datasets` says of a Hub that does not answer.
+        raise ConnectionError(str(error)) from None
     for row in rows.take(_ROWS):
         if row["image"].size != row["mask"].size or row["mask"].mode != "L":
             raise HubError(

@@ -195,7 +195,7 @@ class Fault(Rule):
         hang_up: "before" resets the connection once `hang_up_after` bytes of the request's body
             were read, and does nothing; "after" does what was asked and closes without an answer.
             A client that was still writing may take a reset for such a close.
-        status: the answer, with `body` and `retry_after`; nothing was done.
+        status: the answer, with `body`, `retry_after` and the error `code`; nothing was done.
         body: alone, what replaces the true answer's body; what was asked is done.
         truncate: after how many bytes of the answer's body the connection is closed.
     """
@@ -205,6 +205,7 @@ class Fault(Rule):
     hang_up_after: int = field(default=0, kw_only=True)
     status: int | None = field(default=None, kw_only=True)
     retry_after: int | None = field(default=None, kw_only=True)
+    code: str | None = field(default=None, kw_only=True)
     body: bytes | None = field(default=None, kw_only=True)
     truncate: int | None = field(default=None, kw_only=True)
 
@@ -212,6 +213,8 @@ class Fault(Rule):
         """The answer that takes the place of doing anything."""
         assert self.status is not None
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.code is not None:
+            headers["X-Error-Code"] = self.code
         if self.body is not None:
             return Answer(self.status, self.body, headers)
         return reply({"error": "The server was told to fail"}, self.status, headers)
