@@ -12,6 +12,7 @@ import boto3
 import pytest
 import requests
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 BUCKET = "bucket"
 # Each request, otherwise, with every failure.
@@ -70,6 +71,8 @@ def running_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
+    # Those that were made for another server of this process remember its address.
+    S3FileSystem.clear_instance_cache()
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET)
     try:

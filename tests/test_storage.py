@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -58,15 +59,29 @@ def test_a_folder_behind_a_url_has_the_bytes_of_a_local_one(
 
 
 def test_another_dataset_is_refused_and_replaced_on_demand(
-    storage: Storage, local: dict[str, bytes]
+    storage: Storage, local: dict[str, bytes], tmp_path: Path
 ) -> None:
     url = storage.url("pairs")
-    assert build_at(url, "--seed", "3").returncode == 0
-    refused = build_at(url)
+    assert build_at(url).returncode == 0
+    refused = build_at(url, "--seed", "3")
     assert refused.returncode == 1
     assert "was built from other layers or another recipe" in refused.stderr
-    assert build_at(url, "--rebuild").returncode == 0
     assert storage.files("pairs") == local
+    # It has a shard less, which must go.
+    assert build_at(url, "--seed", "3", "--rebuild").returncode == 0
+    other = contents(build(tmp_path / "other", *SMALL, "--seed", "3"))
+    assert storage.files("pairs") == other
+    assert len(other) == len(local) - 1
+
+
+def test_shards_of_another_build_on_their_way_are_refused(
+    storage: Storage, local: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "train-00077.parquet").write_bytes(local["data/train-00000.parquet"])
+    storage.put(tmp_path, "pairs/.build/data")
+    refused = build_at(storage.url("pairs"))
+    assert refused.returncode == 1
+    assert "train-00077.parquet: was built from other layers" in refused.stderr
 
 
 def test_other_files_are_left_alone(storage: Storage, tmp_path: Path) -> None:
@@ -98,7 +113,11 @@ def test_a_shard_that_is_not_whole_is_made_anew(
     storage: Storage, local: dict[str, bytes], tmp_path: Path
 ) -> None:
     # What a killed machine may leave where a storage is no storage of objects.
-    (tmp_path / "train-00000.parquet").write_bytes(local["data/train-00000.parquet"][:1000])
+    name = "train-00000.parquet"
+    (tmp_path / name).write_bytes(local[f"data/{name}"][:1000])
+    shards = json.loads(local["manifest.json"])["shards"]
+    described = next(shard for shard in shards if shard["name"] == name)
+    (tmp_path / f"{name}.json").write_text(json.dumps(described))
     storage.put(tmp_path, "pairs/.build/data")
     done = build_at(storage.url("pairs"))
     assert "6 shards written" in done.stdout
