@@ -17,7 +17,7 @@ from datasets import load_dataset
 
 from human_segmentation import HumanSegmentation
 from tests.building import SMALL, build, rows, run, start
-from tests.kit import write_layers
+from tests.kit import png, portrait, write, write_layers
 from tests.s3 import SECRET, Storage, running_storage
 
 
@@ -142,8 +142,7 @@ def test_an_interrupted_installation_is_finished(
 
 def test_layers_behind_urls_give_the_same_pairs(storage: Storage, tmp_path: Path) -> None:
     layers = write_layers(tmp_path / "layers")
-    (layers / "humans" / ".hidden").mkdir()
-    (layers / "humans" / ".hidden" / "not-me.png").write_bytes(b"")
+    write(layers / "humans" / ".hidden" / "not-me.png", png(portrait(99)))
     with zipfile.ZipFile(tmp_path / "humans.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted((layers / "humans").glob("*.png")):
             archive.write(path, path.name)
