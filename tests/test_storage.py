@@ -156,6 +156,8 @@ def test_layers_behind_urls_give_the_same_pairs(storage: Storage, tmp_path: Path
         *("--backgrounds", storage.put_file(tmp_path / "backgrounds.tar", "in/backgrounds.tar")),
     )
     assert rows(build(tmp_path / "folder", "--source", folder, *options)) == local
+    manifests = [tmp_path / name / "manifest.json" for name in ("local", "folder")]
+    assert manifests[0].read_bytes() == manifests[1].read_bytes()
     from_archives = rows(build(tmp_path / "archives", *archives, "--workers", "2", *options))
     assert [row["image"] for row in from_archives] == [row["image"] for row in local]
 
