@@ -30,13 +30,14 @@ from builder.compositor import Compositor
 from builder.engines import available_workers
 from builder.errors import RecipeError
 from builder.layers import admit_all
+from builder.places import place_of
 from builder.plan import Plan, Shard, make_plan
 from builder.recipe import Recipe, load_recipe
 from builder.render import features_of, make_rows, shard_tasks
 from builder.sources import DEFAULT_FOLDER, Found, Sources, collect
 from builder.sources.files import signature
 from builder.sources.layer import Layer
-from builder.sources.published import HUB, commit_of
+from builder.sources.published import commit_of, is_repository
 from builder.version import __version__
 
 __all__ = ["Compositor", "HumanSegmentation", "HumanSegmentationConfig"]
@@ -52,9 +53,9 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
     """The knobs of `human-segmentation build`, under the same names.
 
     Attributes:
-        source: `drive`, `sample`, the path of a folder or an archive, or several of these;
+        source: `drive`, `sample`, the path or URL of a folder or an archive, or several of these;
             `drive` when neither it nor `humans` nor `backgrounds` is given.
-        humans, backgrounds: paths whose pictures all have that role.
+        humans, backgrounds: paths and URLs whose pictures all have that role.
         drive_folder: id or URL of the Google Drive folder that `drive` means.
         sample_humans, sample_backgrounds, sample_size: what `sample` draws.
         recipe: a name, the path of a TOML file, or a `builder.recipe.Recipe`.
@@ -124,7 +125,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             self.strict,
             dataclasses.asdict(sources),
             [
-                commit_of(path) if path.startswith(HUB) else signature(Path(path))
+                commit_of(path) if is_repository(path) else signature(place_of(path))
                 for path in (
                     *sources.effective,
                     *sources.humans,

@@ -18,7 +18,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import build_speed, memory, on_the_fly, planning, startup, streaming
+from benchmarks import (
+    build_speed,
+    memory,
+    on_the_fly,
+    planning,
+    profile,
+    startup,
+    streaming,
+)
 from benchmarks.options import Options
 from benchmarks.results import Result, conditions, table, write_results
 from builder.engines import available_workers
@@ -28,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], list[Result]]] = {
     "planning": planning.measure_planning,
     "scaling": build_speed.measure_scaling,
     "build": build_speed.measure_build,
+    "profile": profile.measure_profile,
     "many-layers": build_speed.measure_many_layers,
     "memory": memory.measure_memory,
     "on-the-fly": on_the_fly.measure_on_the_fly,
@@ -57,7 +66,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--layers", type=Path, default=Path("../shared/layers"))
     parser.add_argument("--only", type=_names, default=list(BENCHMARKS), help=", ".join(BENCHMARKS))
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=208, help="of a turn of a build")
+    parser.add_argument("--pairs", type=int, default=832, help="of a turn of a build")
     parser.add_argument("--memory-pairs", type=int, default=3_000, help="100000 takes an hour")
     parser.add_argument("--workers", type=int, default=available_workers())
     parser.add_argument("--results", type=Path, help="folder of RESULTS.md; this one by default")

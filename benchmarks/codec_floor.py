@@ -1,13 +1,11 @@
 """The time that no composer can save: decoding the layers, encoding the very images and masks.
 
-Each worker decodes every layer once and keeps it for ever, which no build with a bounded memory
-can do for thousands of layers: this floor is as low as one can argue it. Nothing is composed,
-handed over, written or hashed.
+Each layer is decoded once, by whichever worker needs it first: no plan and no cache could ask for
+less. Nothing is composed, handed over, written or hashed.
 """
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 from collections.abc import Iterator
@@ -21,22 +19,23 @@ from benchmarks.workload import Workload, timed_map, warm_up
 from builder.decoding import decode_background, decode_human
 from builder.engines import ordered_map
 from builder.recipe import Recipe
-from builder.render import Task, encode_image, encode_png, make_rows
+from builder.render import encode_image, encode_png, make_rows
 from builder.sources.layer import Layer
 
 
 @dataclass(frozen=True)
 class _Floor:
-    """The layers of one task, and where the pixels of its pairs lie."""
+    """Layers that no task before this one needed, and where the pixels of its pairs lie."""
 
-    task: Task
+    layers: tuple[Layer, ...]
     pictures: tuple[Path, ...]
+    recipe: Recipe
 
 
 def keep_pictures(workload: Workload, workers: int, folder: Path) -> list[Path]:
     """Compose all pairs, and keep the pixels of each, image and mask, as NumPy's files."""
     assert workload.recipe.image_format == "png", "anything else would alter the pixels"
-    with ordered_map(make_rows, workload.tasks(), workers) as results:
+    with ordered_map(make_rows, workload.tasks(workers), workers) as results:
         rows = list(itertools.chain.from_iterable(results))
     paths = []
     for number, row in enumerate(rows):
@@ -54,34 +53,27 @@ def _pixels(data: bytes) -> np.ndarray:
 
 def floor_pairs_per_second(workload: Workload, pictures: list[Path], workers: int) -> float:
     """Return how many pairs a second the codecs alone would allow."""
-    return workload.pairs / timed_map(_codecs, _floors(workload, pictures), workers)
+    floors = _floors(workload, pictures, workers)
+    return workload.pairs / timed_map(_codecs, floors, workers)
 
 
-def _floors(workload: Workload, pictures: list[Path]) -> Iterator[_Floor]:
+def _floors(workload: Workload, pictures: list[Path], workers: int) -> Iterator[_Floor]:
     endless = itertools.cycle(pictures)
-    for task in workload.tasks():
-        yield _Floor(task, tuple(itertools.islice(endless, len(task.pairs))))
+    seen: set[str] = set()
+    for task in workload.tasks(workers):
+        needed = {layer.id: layer for layer in (*task.humans, *task.backgrounds)}
+        new = tuple(layer for layer in needed.values() if layer.id not in seen)
+        seen.update(needed)
+        yield _Floor(new, tuple(itertools.islice(endless, len(task.pairs))), task.recipe)
 
 
 def _codecs(floor: _Floor | None) -> None:
     if floor is None:
         warm_up()
         return
-    recipe = floor.task.recipe
-    for layer in floor.task.humans:
-        _decoded_human(layer, recipe)
-    for layer in floor.task.backgrounds:
-        _decoded_background(layer, recipe)
+    for layer in floor.layers:
+        decode = decode_human if layer.role == "human" else decode_background
+        decode(layer.read(), floor.recipe.max_pixels)
     for path in floor.pictures:
-        encode_image(np.load(path / "image.npy"), recipe)
+        encode_image(np.load(path / "image.npy"), floor.recipe)
         encode_png(np.load(path / "mask.npy"))
-
-
-@functools.cache
-def _decoded_human(layer: Layer, recipe: Recipe) -> np.ndarray:
-    return decode_human(layer.read(), recipe.max_pixels)
-
-
-@functools.cache
-def _decoded_background(layer: Layer, recipe: Recipe) -> np.ndarray:
-    return decode_background(layer.read(), recipe.max_pixels)

@@ -17,7 +17,7 @@ TEXTS = ("id", "human", "background", "provenance")
 
 def compose_rows(workload: Workload, workers: int) -> list[Row]:
     """Compose all rows, and keep them in memory."""
-    with ordered_map(make_rows, workload.tasks(), workers) as results:
+    with ordered_map(make_rows, workload.tasks(workers), workers) as results:
         return list(itertools.chain.from_iterable(results))
 
 

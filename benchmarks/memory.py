@@ -54,7 +54,7 @@ def _peaks(work: Workload, workers: int, marks: list[int], place: Path) -> list[
     peaks: list[float] = []
     data = place / "memory-shards"
     data.mkdir()
-    with ordered_map(make_rows, work.tasks(), workers) as results:
+    with ordered_map(make_rows, work.tasks(workers), workers) as results:
         write_shards(work, _watched(results, marks, peaks), data)
     return peaks
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.probe_camera import photograph
 from builder.compose import prepare_figure
 from builder.compose.blend import resize_background, warp
 from builder.compose.figure import Figure
@@ -136,17 +137,19 @@ def stand_in(layers: Sequence[Layer], size: int, seed: int) -> Pairs:
 
     A human stands on the frame's lower edge, at a drawn size and place, and is blended by Laplacian
     pyramids: Burt and Adelson, "A multiresolution spline with application to image mosaics", 1983.
-    So there is neither the hard paste of `plain` and `classic` nor any light, shadow or camera of
-    `realistic`.
+    So there is neither the hard paste of `plain` and `classic` nor any light or shadow of
+    `realistic`. Then a camera takes the picture, as one took every photograph: `probe_camera` says
+    how. Frames, poses and people are still no photographer's.
     """
     rng = np.random.default_rng([seed, size])
     figures, backgrounds = _first_decoded(layers)
     met = list(itertools.product(range(len(figures)), range(len(backgrounds))))
     order = itertools.islice(itertools.cycle(rng.permutation(met)), STAND_INS)
-    pictures = (
+    scenes = (
         _composite(figures[one], backgrounds[other], COMPOSED * size, rng) for one, other in order
     )
-    return _gathered(pictures, size)
+    camera_rng = np.random.default_rng([seed, size, 1])
+    return _gathered(((photograph(scene, camera_rng), mask) for scene, mask in scenes), size)
 
 
 def _first_decoded(layers: Sequence[Layer]) -> tuple[list[Figure], list[Pixels]]:

@@ -3,8 +3,9 @@
     python -m benchmarks.train_probe --layers LAYERS --photos PHOTOS
 
 LAYERS holds `humans` and `backgrounds`; PHOTOS `images` and `masks` of the same stems, masks grey.
-Without PHOTOS, some layers are kept out of training and composited in a way that is no recipe's:
-a stand-in, which cannot tell how well a recipe prepares for photographs. Needs the extra `train`.
+Without PHOTOS, some layers are kept out of training, composited and altered in a way that is no
+recipe's: a stand-in, which cannot tell how well a recipe prepares for photographs. Needs the extra
+`train`.
 
 A seed fixes what is held out, which human meets which background, the first weights and the order,
 so recipes are compared seed by seed. The last run learns from shifted masks and has to come out
@@ -127,8 +128,9 @@ def _print_conditions(options: argparse.Namespace, photos: Pairs | None) -> None
     else:
         print(
             f"Evaluated on a STAND-IN, NOT ON PHOTOGRAPHS: {STAND_INS} composites of layers held "
-            "out of training,\nthe humans blended into the backgrounds by Laplacian pyramids, as "
-            "no recipe does.\nHow well a recipe prepares for photographs, it cannot tell."
+            "out of training,\nthe humans blended into the backgrounds by Laplacian pyramids and "
+            "taken by a camera, neither\nof them a recipe's. How well a recipe prepares for "
+            "photographs, it cannot tell."
         )
 
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks.options import Options
 from builder.engines import available_workers, ordered_map
+from builder.engines.local import tasks_of
 from builder.layers import admit_all
 from builder.plan import Shard, make_plan
 from builder.recipe import Recipe, load_recipe
-from builder.render import Task, make_rows, shard_tasks
-from builder.shards import write_shard
+from builder.render import Task, make_rows
+from builder.shards import Work, write_shard
 from builder.sources import Sources, collect
 from builder.sources.layer import Layer
 
@@ -25,6 +27,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _SEED = 0
+_PAIRS_A_HUMAN = 4
 # In which a worker that started last finishes warming up.
 _SETTLING_SECONDS = 0.5
 
@@ -42,12 +45,10 @@ class Workload:
         """The number of pairs."""
         return sum(shard.rows for shard in self.shards)
 
-    def tasks(self) -> Iterator[Task]:
-        """Yield the tasks of all shards."""
+    def tasks(self, workers: int) -> Iterator[Task]:
+        """Yield the tasks of all shards, as a build gives them to so many workers."""
         layers = {layer.id: layer for layer in self.layers}
-        return itertools.chain.from_iterable(
-            shard_tasks(shard, layers, self.recipe, _SEED) for shard in self.shards
-        )
+        return tasks_of(Work(self.shards, layers, self.recipe, _SEED, Path()), workers)
 
     def role(self, role: str) -> list[Layer]:
         """Return the layers of a role."""
@@ -59,6 +60,15 @@ def checked_layers(folder: Path) -> tuple[Layer, ...]:
     found = collect(Sources(sources=(str(folder),)), progress=False)
     checking = {"threads": available_workers(), "progress": False}
     return admit_all(found.candidates, load_recipe("plain"), **checking).layers
+
+
+def as_in_the_data_set(options: Options, pairs: int) -> tuple[Layer, ...]:
+    """Return layers in the data set's proportions: a background a human, and four pairs of each.
+
+    They are copies, so many that each has to be decoded.
+    """
+    count = max(2, pairs // _PAIRS_A_HUMAN)
+    return checked_layers(copy_layers(options.layers, options.place / "layers", count, count))
 
 
 def plan_workload(
@@ -74,7 +84,7 @@ def plan_workload(
 def pairs_per_second(workload: Workload, workers: int, folder: Path) -> float:
     """Compose, encode and write all shards, as a build does once its workers run."""
     clock = Clock()
-    items = clock.started_before(workload.tasks(), workers)
+    items = clock.started_before(workload.tasks(workers), workers)
     with ordered_map(_rows_unless_warming, items, workers) as results:
         write_shards(workload, results, folder)
     return workload.pairs / clock.seconds()

@@ -41,3 +41,11 @@ class WorkerLostError(HumanSegmentationError):
 
 class HubError(HumanSegmentationError):
     """The Hub refused, could not be reached, or holds something that must not be touched."""
+
+
+class StorageError(HumanSegmentationError):
+    """A URL cannot be used, or what it names cannot be reached."""
+
+
+class EngineError(HumanSegmentationError):
+    """A cluster cannot be reached or used, or its machines differ."""

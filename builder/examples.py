@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 from PIL import Image
 
+from builder.places import Place, write_whole
 from builder.rows import spread_rows
 
 FILE_NAME = "assets/examples.jpg"
@@ -18,7 +18,7 @@ _GAP = 6
 _PAPER = (255, 255, 255)
 
 
-def write_examples(folder: Path) -> Path:
+def write_examples(folder: Place) -> Place:
     """Write a sheet of a dozen pairs, spread over the splits; the same folder, the same bytes.
 
     Raises:
@@ -34,8 +34,9 @@ def write_examples(folder: Path) -> Path:
     for number, cell in enumerate(cells):
         sheet.paste(cell, (number % columns * width + _GAP, number // columns * height + _GAP))
     path = folder / FILE_NAME
-    path.parent.mkdir(exist_ok=True)
-    sheet.save(path, "JPEG", quality=88)
+    encoded = io.BytesIO()
+    sheet.save(encoded, "JPEG", quality=88)
+    write_whole(path, encoded.getvalue())
     return path
 
 

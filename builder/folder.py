@@ -6,20 +6,24 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builder.engines import Engine, LocalEngine
 from builder.errors import FolderError
 from builder.layer_files import plan_layer_files
 from builder.layers import Admitted, Survey, admit_all
 from builder.manifest import Manifest, make_manifest, manifest_text, read_manifest
+from builder.places import Place
 from builder.plan import Shard, make_plan
 from builder.recipe import Recipe
+from builder.remote import RemoteStaging, open_remote_staging
 from builder.replan import Replan, replan
 from builder.shards import ShardFile
 from builder.sources import Found, Sources, collect
-from builder.staging import Staging, open_staging
+from builder.staging import Staging, open_local_staging
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class BuildReport:
         changes: what an update found; None for a build.
     """
 
-    folder: Path
+    folder: Place
     manifest: Manifest
     shards_written: int
     shards_kept: int
@@ -57,10 +61,11 @@ class Changes:
 def build(
     sources: Sources,
     recipe: Recipe,
-    output: Path,
+    output: Place,
     *,
     seed: int = 0,
     workers: int = 1,
+    engine: Engine | None = None,
     strict: bool = False,
     rebuild: bool = False,
     keep_layers: bool = False,
@@ -74,10 +79,11 @@ def build(
     Args:
         sources: where the layers come from.
         recipe: every knob.
-        output: the folder; made if it is not there.
+        output: the folder; made if it is not there. A path, or a `UPath` of another storage.
         seed: another seed gives other splits, pairs and composites.
         workers: processes that make pairs, and threads that check layers. They are spawned: with
             more than one, a script needs the usual `if __name__ == "__main__"`.
+        engine: where pairs are made instead; see `builder.engines`.
         strict: whether a picture that cannot be used is an error.
         rebuild: whether to replace a dataset that was built from something else.
         keep_layers: whether the dataset holds its layers too, as `builder.layer_files` has them.
@@ -88,9 +94,13 @@ def build(
         PlanError: the layers do not suffice for the recipe.
         FolderError: the folder holds something else, cannot be written, or is being built already.
         WorkerLostError: a worker process was killed.
+        EngineError: the cluster cannot be used.
+        StorageError: a URL cannot be reached.
     """
     started = time.monotonic()
-    with open_staging(output, progress=progress) as staging:
+    engine = engine or LocalEngine(workers)
+    with _open_staging(output, progress=progress) as staging:
+        sources = sources if isinstance(engine, LocalEngine) else sources.absolute()
         found, admitted = _layers(
             sources, recipe, workers, strict=strict, measured=keep_layers, progress=progress
         )
@@ -98,7 +108,7 @@ def build(
         shards = plan.shards()
         reuse = staging.finished_anew if rebuild else staging.finished
         kept = reuse(shards, recipe, seed)
-        written = _write_missing(staging, shards, kept, admitted, recipe, seed, workers)
+        written = _write_missing(staging, shards, kept, admitted, recipe, seed, engine)
         files = _in_order(shards, [*kept, *written])
         split_of = plan.split_of()
         kept_layers = (
@@ -115,12 +125,13 @@ def build(
 
 def update(
     sources: Sources,
-    output: Path,
+    output: Place,
     *,
     knobs: Mapping[str, Any] | None = None,
     seed: int | None = None,
     published: Manifest | None = None,
     workers: int = 1,
+    engine: Engine | None = None,
     strict: bool = False,
     keep_layers: bool = False,
     progress: bool = True,
@@ -136,7 +147,7 @@ def update(
         knobs, seed: what the caller takes for the dataset's; None for whatever it has.
         published: the manifest of a dataset that is on the Hub and not in `output`; then `output`
             gets a hidden `.update` with what changed, which only publishing understands.
-        workers, strict, progress: as in `build`.
+        workers, engine, strict, progress: as in `build`.
         keep_layers: as in `build`; a dataset that keeps them goes on doing so.
 
     Raises:
@@ -145,11 +156,18 @@ def update(
         SourceError, PlanError, WorkerLostError: as in `build`; most layers are gone.
     """
     started = time.monotonic()
-    with open_staging(output, progress=progress) as staging:
+    engine = engine or LocalEngine(workers)
+    if not isinstance(output, Path):
+        raise FolderError(
+            f"{output}: an update needs a folder of the local disk. Build it anew with --rebuild, "
+            "or from a copy of it here."
+        )
+    with open_local_staging(output, progress=progress) as staging:
         before = published or read_manifest(output)
         if published:
             staging.refuse_whole()
         _refuse_change(output, before, knobs or {}, seed)
+        sources = sources if isinstance(engine, LocalEngine) else sources.absolute()
         keep_layers = keep_layers or bool(before.layer_files)
         found, admitted = _layers(
             sources, before.recipe, workers, strict=strict, measured=keep_layers, progress=progress
@@ -159,7 +177,7 @@ def update(
         anew = [shard for shard in plan.shards if shard.file_name not in {k.name for k in kept}]
         staged = staging.finished_anew(anew, before.recipe, before.seed)
         written = _write_missing(
-            staging, anew, staged, admitted, before.recipe, before.seed, workers
+            staging, anew, staged, admitted, before.recipe, before.seed, engine
         )
         in_use, split_of = plan.without_leaking(admitted), plan.split_of()
         kept_layers = (
@@ -197,6 +215,14 @@ def update(
     )
 
 
+def _open_staging(
+    output: Place, *, progress: bool
+) -> AbstractContextManager[Staging | RemoteStaging]:
+    if isinstance(output, Path):
+        return open_local_staging(output, progress=progress)
+    return open_remote_staging(output, progress=progress)
+
+
 def _layers(
     sources: Sources,
     recipe: Recipe,
@@ -220,18 +246,18 @@ def _layers(
 
 
 def _write_missing(
-    staging: Staging,
+    staging: Staging | RemoteStaging,
     shards: Sequence[Shard],
     finished: list[ShardFile],
     admitted: Admitted,
     recipe: Recipe,
     seed: int,
-    workers: int,
+    engine: Engine,
 ) -> list[ShardFile]:
     names = {file.name for file in finished}
     missing = [shard for shard in shards if shard.file_name not in names]
     layers = {layer.id: layer for layer in admitted.layers}
-    return staging.write(missing, layers, recipe, seed, workers)
+    return staging.write(missing, layers, recipe, seed, engine)
 
 
 def _in_order(shards: Sequence[Shard], files: list[ShardFile]) -> list[ShardFile]:

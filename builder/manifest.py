@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from builder.errors import FolderError, RecipeError
 from builder.layer_files import LayerFile, is_name
 from builder.layers import Admitted
+from builder.places import Place, write_whole
 from builder.plan import SPLITS, Shard, Split
 from builder.recipe import Recipe, recipe_from_dict
-from builder.shards import ShardFile
+from builder.shards import ShardFile, shard_file
 from builder.sources.layer import Role
-from builder.version import __version__
+from builder.version import __version__, library_versions
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
-
-# Another version of one of these may encode or resample to other bytes.
-_LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ def make_manifest(
         sources=sources,
         recipe=recipe,
         seed=seed,
-        libraries={name: version(name) for name in _LIBRARIES},
+        libraries=library_versions(),
         layers=tuple(sorted(layers, key=lambda layer: (layer.role, layer.id))),
         shards=tuple(shards),
         left_out=tuple(asdict(out) for out in admitted.left_out),
@@ -124,11 +120,9 @@ def make_manifest(
     )
 
 
-def write_manifest(manifest: Manifest, folder: Path) -> None:
+def write_manifest(manifest: Manifest, folder: Place) -> None:
     """Write `manifest.json`; the name appears only once all of it is on the disk."""
-    partial = folder / f".{FILE_NAME}.partial"
-    partial.write_text(manifest_text(manifest), encoding="utf-8")
-    partial.replace(folder / FILE_NAME)
+    write_whole(folder / FILE_NAME, manifest_text(manifest).encode())
 
 
 def manifest_text(manifest: Manifest) -> str:
@@ -137,7 +131,7 @@ def manifest_text(manifest: Manifest) -> str:
     return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Place) -> Manifest:
     """Read `manifest.json`.
 
     Raises:
@@ -173,7 +167,7 @@ def _from_values(values: dict[str, Any]) -> Manifest:
     values["sources"] = tuple(values["sources"])
     values["recipe"] = recipe_from_dict(values["recipe"])
     values["layers"] = tuple(ManifestLayer(**layer) for layer in values["layers"])
-    values["shards"] = tuple(_shard(shard) for shard in values["shards"])
+    values["shards"] = tuple(shard_file(shard) for shard in values["shards"])
     # Manifests of before there were any have none.
     values["layer_files"] = tuple(LayerFile(**file) for file in values.get("layer_files", ()))
     for name in ("left_out", "history"):
@@ -194,8 +188,3 @@ def _check(manifest: Manifest) -> None:
         begins = f"{layers.config}-{layers.split}-"
         if not is_name(layers.name) or not layers.name.startswith(begins):
             raise ValueError(f"file {layers.name!r} does not fit what it says of itself")
-
-
-def _shard(values: dict[str, Any]) -> ShardFile:
-    lists = ("humans", "backgrounds", "companions", "coverage")
-    return ShardFile(**{**values, **{name: tuple(values[name]) for name in lists}})

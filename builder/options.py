@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from builder.engines import Engine
     from builder.recipe import Recipe
     from builder.sources import Sources
 
@@ -74,6 +75,64 @@ _RECIPE = (
         help="Set one knob of the recipe, for example --set 'rotation=[0, 0]'.",
     ),
 )
+
+_ENGINE = (
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray", "slurm"]),
+        default="local",
+        show_default=True,
+        help="Where pairs are made: here, or on a cluster, whose machines have to see the sources "
+        "and --output.",
+    ),
+    click.option("--address", help="Of a Ray cluster.  [default: RAY_ADDRESS, or the one here]"),
+    click.option("--partition", help="Of Slurm."),
+    click.option("--tasks", type=click.IntRange(1), help="Shards that a cluster makes at once."),
+    click.option("--time", help="Slurm's limit for a shard.  [default: 04:00:00]"),
+    click.option("--memory-gb", type=float, help="Reserved for a shard.  [default: 2]"),
+    click.option(
+        "--sbatch",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A further option of sbatch, for example --sbatch account=vision.",
+    ),
+)
+_KNOWN: dict[str, set[str]] = {
+    "local": set(),
+    "ray": {"address", "tasks", "memory_gb"},
+    "slurm": {"partition", "tasks", "time", "memory_gb", "sbatch"},
+}
+
+
+def engine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all that says where pairs are made; see `chosen_engine`."""
+    return _with(_ENGINE, command)
+
+
+def chosen_engine(name: str, *, sbatch: tuple[str, ...], **options: Any) -> Engine | None:
+    """Return the engine of a cluster, as `engine_options` said; None for this machine.
+
+    Raises:
+        click.UsageError: an option that the engine does not know.
+        EngineError: the packages for it are not installed.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    if sbatch:
+        given["sbatch"] = tuple(_name_and_value(text) for text in sbatch)
+    unknown = sorted(given.keys() - _KNOWN[name])
+    if unknown:
+        option = f"--{unknown[0].replace('_', '-')}"
+        raise click.UsageError(f"{option} means nothing to --engine {name}.")
+    if name == "local":
+        return None
+    from builder.engines import ClusterOptions, cluster_engine
+
+    return cluster_engine(name, ClusterOptions(**given))
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.removeprefix("--"), value
 
 
 def drive_options(command: Callable[..., None]) -> Callable[..., None]:

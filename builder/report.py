@@ -53,6 +53,10 @@ def print_build(report: BuildReport, *, publish_to: str | None) -> None:
     if publish_to:
         click.echo(f"Next:  human-segmentation publish {publish_to} --from {place}")
         return
+    if "://" in place:
+        files = {split: f"{report.folder}/data/{split}-*.parquet" for split in manifest.splits}
+        click.echo(f"Load:  datasets.load_dataset('parquet', data_files={files})")
+        return
     click.echo(f"Look:  human-segmentation preview {place} --open")
     click.echo(f"Load:  datasets.load_dataset({str(report.folder)!r})")
 

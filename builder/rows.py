@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from builder.errors import FolderError
+from builder.places import Place, open_place
 
 _COLUMNS = ("id", "image.bytes", "mask.bytes", "human", "background", "provenance")
 _SHARD_NAME = re.compile(r"(?P<split>[^.].*?)-\d+(-of-\d+)?\.parquet")
@@ -21,12 +21,12 @@ _BUILD_HINT = "Run `human-segmentation build` to build the dataset first."
 
 @dataclass(frozen=True)
 class _Shard:
-    path: Path
+    path: Place
     split: str
     rows: int
 
 
-def spread_rows(folder: Path, limit: int) -> tuple[dict[str, int], Iterator[dict[str, Any]]]:
+def spread_rows(folder: Place, limit: int) -> tuple[dict[str, int], Iterator[dict[str, Any]]]:
     """Choose up to `limit` rows, spread evenly over the shards; at least one of each split.
 
     The same folder always gives the same rows. Only row groups that hold a chosen row are read.
@@ -52,10 +52,12 @@ def spread_rows(folder: Path, limit: int) -> tuple[dict[str, int], Iterator[dict
     return totals, _chosen_rows(shards, _share_out(totals, limit))
 
 
-def _find_shards(folder: Path) -> list[_Shard]:
+def _find_shards(folder: Place) -> list[_Shard]:
     if not folder.is_dir():
         raise FolderError(f"{folder}: there is no such folder. {_BUILD_HINT}")
-    paths = sorted((folder / "data").glob("*.parquet"))
+    data = folder / "data"
+    names = sorted(path.name for path in data.glob("*.parquet"))
+    paths: list[Place] = [data / name for name in names]
     matches = [(path, _SHARD_NAME.fullmatch(path.name)) for path in paths]
     shards = [_open_shard(path, match["split"]) for path, match in matches if match]
     if not shards:
@@ -66,9 +68,10 @@ def _find_shards(folder: Path) -> list[_Shard]:
     return shards
 
 
-def _open_shard(path: Path, split: str) -> _Shard:
+def _open_shard(path: Place, split: str) -> _Shard:
     try:
-        metadata = pq.read_metadata(path)
+        with open_place(path) as file:
+            metadata = pq.read_metadata(file)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
@@ -84,7 +87,7 @@ def _open_shard(path: Path, split: str) -> _Shard:
     return _Shard(path, split, metadata.num_rows)
 
 
-def _unreadable(path: Path, error: Exception) -> FolderError:
+def _unreadable(path: Place, error: Exception) -> FolderError:
     return FolderError(
         f"{path}: cannot be read ({error}). "
         "If it is damaged, delete it and run `human-segmentation build` again."
@@ -116,10 +119,10 @@ def _chosen_rows(shards: list[_Shard], shares: dict[str, int]) -> Iterator[dict[
                 yield {"split": split, **_values(batch)}
 
 
-def _read_rows(path: Path, wanted: list[int]) -> Iterator[pa.RecordBatch]:
+def _read_rows(path: Place, wanted: list[int]) -> Iterator[pa.RecordBatch]:
     """Yield the wanted rows one by one, reading nothing but the row groups that hold them."""
     try:
-        with pq.ParquetFile(path) as file:
+        with open_place(path) as opened, pq.ParquetFile(opened) as file:
             start = 0
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows

@@ -6,21 +6,31 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from builder.errors import FolderError
+from builder.places import Place, reaching
 from builder.plan import Shard, Split
 from builder.recipe import Recipe
 from builder.render import RENDERING, Row, features_of
+from builder.sources.layer import Layer
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _OWN_METADATA = b"human-segmentation"
+DESCRIPTION = ".json"
+"""What follows a shard's name in that of its description."""
 
 
 @dataclass(frozen=True)
@@ -57,23 +67,69 @@ def shard_fingerprint(shard: Shard, recipe: Recipe, seed: int) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Work:
+    """Shards to be made, with all that it takes to make them in any process of any machine.
+
+    Attributes:
+        shards: from the plan.
+        layers: by id, those of all the shards.
+        recipe, seed: of the dataset.
+        folder: where the finished files go; it exists.
+    """
+
+    shards: tuple[Shard, ...]
+    layers: Mapping[str, Layer]
+    recipe: Recipe
+    seed: int
+    folder: Place
+
+    @property
+    def rows(self) -> int:
+        """The number of pairs."""
+        return sum(shard.rows for shard in self.shards)
+
+    def of(self, shard: Shard) -> Work:
+        """Return the work of one shard."""
+        own = {*shard.humans, *shard.backgrounds, *shard.companions}
+        layers = {layer: self.layers[layer] for layer in own}
+        return replace(self, shards=(shard,), layers=layers)
+
+
 def write_shard(
-    shard: Shard, rows: Iterable[Row], folder: Path, recipe: Recipe, seed: int
+    shard: Shard, rows: Iterable[Row], folder: Place, recipe: Recipe, seed: int
 ) -> ShardFile:
-    """Write one shard under a temporary name, and rename it once all of it is on the disk.
+    """Write one shard; its name appears only once all of it is there.
 
     Args:
         shard: names the file.
         rows: its rows, in order.
-        folder: exists.
+        folder: exists. Beside a shard that goes elsewhere than to the local disk lies its
+            description, so that nobody has to fetch it to know it: `finished_shard` reads it.
         recipe: `row_group_rows` matters; all of it enters the fingerprint.
         seed: enters the fingerprint.
 
     Raises:
         FolderError: the disk is full or the folder cannot be written.
+        StorageError: the URL cannot be reached.
     """
+    if isinstance(folder, Path):
+        return _write_local_shard(shard, rows, folder, recipe, seed)
+    with tempfile.TemporaryDirectory(prefix="human-segmentation-") as local:
+        file = _write_local_shard(shard, rows, Path(local), recipe, seed)
+        target = folder / file.name
+        with reaching(target):
+            target.fs.put_file(str(Path(local) / file.name), target.path)
+            _description_of(target).write_text(json.dumps(asdict(file)), encoding="utf-8")
+    return file
+
+
+def _write_local_shard(
+    shard: Shard, rows: Iterable[Row], folder: Path, recipe: Recipe, seed: int
+) -> ShardFile:
     target = folder / shard.file_name
-    partial = folder / f".{shard.file_name}.{os.getpid()}.partial"
+    # Two machines may be at it for a while: one that was given up, and the one that took over.
+    partial = folder / f".{shard.file_name}.{uuid.uuid4().hex}.partial"
     try:
         _write_parquet(
             partial, rows, _schema(recipe, shard_fingerprint(shard, recipe, seed)), recipe
@@ -89,27 +145,61 @@ def write_shard(
     return describe_shard(target, shard)
 
 
-def finished_shard(path: Path, shard: Shard, recipe: Recipe, seed: int) -> ShardFile | None:
+def finished_shard(place: Place, shard: Shard, recipe: Recipe, seed: int) -> ShardFile | None:
     """Return the description of a shard that is there already, or None if it is not.
 
     Raises:
         FolderError: a file is there, but it was made from other layers, recipe or seed.
+        StorageError: the URL cannot be reached.
     """
-    if not path.exists():
+    described = None if isinstance(place, Path) else _described(place)
+    if isinstance(place, Path) and place.exists():
+        fingerprint = _fingerprint_in(place)
+    elif described:
+        fingerprint = described.fingerprint
+    else:
         return None
+    if fingerprint != shard_fingerprint(shard, recipe, seed):
+        raise FolderError(
+            f"{place}: was built from other layers, another recipe, seed or version. "
+            "Choose another --output, or give --rebuild to replace the dataset."
+        )
+    return describe_shard(place, shard) if isinstance(place, Path) else described
+
+
+def _fingerprint_in(path: Path) -> str:
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError) as error:
         raise FolderError(
             f"{path}: is not a whole Parquet file. Delete it and run the command again."
         ) from error
-    own = json.loads(metadata.get(_OWN_METADATA, b"{}"))
-    if own.get("fingerprint") != shard_fingerprint(shard, recipe, seed):
-        raise FolderError(
-            f"{path}: was built from other layers, another recipe, seed or version. "
-            "Choose another --output, or give --rebuild to replace the dataset."
-        )
-    return describe_shard(path, shard)
+    return str(json.loads(metadata.get(_OWN_METADATA, b"{}")).get("fingerprint"))
+
+
+def _described(place: UPath) -> ShardFile | None:
+    """Return the description of a shard elsewhere; None where the shard is not as described."""
+    place.fs.invalidate_cache()
+    with reaching(place):
+        try:
+            file = shard_file(json.loads(_description_of(place).read_text(encoding="utf-8")))
+            return file if place.stat().st_size == file.bytes else None
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            return None
+
+
+def _description_of(place: UPath) -> UPath:
+    return place.with_name(f"{place.name}{DESCRIPTION}")
+
+
+def shard_file(values: Mapping[str, Any]) -> ShardFile:
+    """Return what `dataclasses.asdict` made of a description, and JSON of that.
+
+    Raises:
+        TypeError, KeyError: it is none.
+    """
+    lists = ("humans", "backgrounds", "companions", "coverage")
+    return ShardFile(**{**values, **{name: tuple(values[name]) for name in lists}})
 
 
 def describe_shard(path: Path, shard: Shard) -> ShardFile:

@@ -6,7 +6,6 @@ once `.build/manifest.json` is there, `.build/data` holds every shard of the new
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,26 +18,24 @@ from tqdm import tqdm
 
 from builder import card, examples, layer_files, preview
 from builder import manifest as manifests
-from builder.engines import ordered_map
+from builder.engines import Engine
 from builder.errors import FolderError
 from builder.layer_files import LayerFile, LayerShard, finished_layer_file, write_layer_file
 from builder.manifest import Manifest, read_manifest, write_manifest
+from builder.places import Place
 from builder.plan import Shard
 from builder.recipe import Recipe
-from builder.render import Row, make_rows, shard_tasks
-from builder.shards import ShardFile, finished_shard, sha256_of, write_shard
+from builder.shards import ShardFile, Work, finished_shard, sha256_of
 from builder.sources.layer import Layer
 
 DATA = "data"
 STAGING = ".build"
 PART = ".update"
-_HUMANS_AT_ONCE = 8
-_TASKS_PER_WORKER = 4
 """Holds what an update of a dataset on the Hub changes, with the manifest of the whole."""
 
 
 @contextmanager
-def open_staging(output: Path, *, progress: bool) -> Iterator[Staging]:
+def open_local_staging(output: Path, *, progress: bool) -> Iterator[Staging]:
     """Lock a folder, and finish what an interrupted build had only to put in place.
 
     Raises:
@@ -112,7 +109,7 @@ class Staging:
         """
         for path in sorted(self._data.glob("*.parquet")):
             if path.name not in names:
-                raise _stranger(path)
+                raise stranger(path)
 
     def refuse_whole(self) -> None:
         """Refuse a folder that holds a dataset, where only a part of one is to go.
@@ -136,7 +133,7 @@ class Staging:
         self.refuse_strangers(names)
         for path in self._staged.glob("*.parquet"):
             if path.name not in names:
-                raise _stranger(path)
+                raise stranger(path)
         here = [(folder, shard) for shard in shards for folder in (self._data, self._staged)]
         found = (
             finished_shard(folder / shard.file_name, shard, recipe, seed)
@@ -182,28 +179,14 @@ class Staging:
         layers: Mapping[str, Layer],
         recipe: Recipe,
         seed: int,
-        workers: int,
+        engine: Engine,
     ) -> list[ShardFile]:
         """Make shards, in the staging area."""
         if not shards:
             return []
         self._prepare()
-        total = sum(shard.rows for shard in shards)
-        humans = sum(len(shard.humans) for shard in shards)
-        # Many humans of a task share backgrounds; few leave no worker idle at the end.
-        at_once = max(1, min(_HUMANS_AT_ONCE, humans // (_TASKS_PER_WORKER * workers)))
-        tasks = itertools.chain.from_iterable(
-            shard_tasks(shard, layers, recipe, seed, humans=at_once) for shard in shards
-        )
-        with (
-            ordered_map(make_rows, tasks, workers) as results,
-            tqdm(total=total, desc="Composing", unit=" pairs", disable=not self._progress) as bar,
-        ):
-            rows = itertools.chain.from_iterable(_counted(results, bar))
-            return [
-                write_shard(shard, itertools.islice(rows, shard.rows), self._staged, recipe, seed)
-                for shard in shards
-            ]
+        work = Work(tuple(shards), layers, recipe, seed, self._staged)
+        return made_by(engine, work, progress=self._progress)
 
     def write_layers(
         self, planned: Sequence[LayerShard], published: Sequence[LayerFile] = ()
@@ -307,17 +290,18 @@ class Staging:
         return tqdm(items, text, unit=" shards", delay=2, leave=False, disable=not self._progress)
 
 
-def _stranger(path: Path) -> FolderError:
+def made_by(engine: Engine, work: Work, *, progress: bool) -> list[ShardFile]:
+    """Have an engine make shards, with a bar, and return them."""
+    with tqdm(total=work.rows, desc="Composing", unit=" pairs", disable=not progress) as bar:
+        return list(engine.make(work, bar.update))
+
+
+def stranger(path: Place) -> FolderError:
+    """Return the error for a shard that is not of this build."""
     return FolderError(
         f"{path}: was built from other layers or another recipe. Choose another --output, give "
         "--update to bring the dataset up to the layers of now, or --rebuild to replace it."
     )
-
-
-def _counted(results: Iterator[list[Row]], bar: tqdm[Any]) -> Iterator[list[Row]]:
-    for rows in results:
-        yield rows
-        bar.update(len(rows))
 
 
 def _is_complete(output: Path, manifest: Manifest) -> bool:

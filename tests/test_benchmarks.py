@@ -5,6 +5,8 @@ Speed itself is never asserted in a test.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -69,3 +71,27 @@ def test_the_pool_writes_an_image_and_a_mask_a_pair(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     assert pool_of_processes(layers, 5, "webp", 1, tmp_path / "made") > 0
     assert len(list((tmp_path / "made").iterdir())) == 10
+
+
+@pytest.mark.slow
+def test_all_benchmarks_of_builds_run(tmp_path: Path) -> None:
+    layers = write_layers(tmp_path / "layers", humans=3, backgrounds=3)
+    only = "start-up,scaling,build,profile,many-layers,memory"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks", "--layers", str(layers), "--only", only),
+            *("--pairs", "8", "--memory-pairs", "64", "--turns", "1", "--workers", "2"),
+            *("--results", str(tmp_path)),
+        ],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    for group in only.split(","):
+        assert f"\n| {group.replace('-', ' ') if group == 'many-layers' else group} | " in written
+    assert "realistic, webp" in written
+    assert "clean the matte" in written

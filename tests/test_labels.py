@@ -63,6 +63,13 @@ def test_the_trimap_has_the_radius_that_the_provenance_says(folder: Path) -> Non
         assert np.array_equal(labels, trimap(mask, radius))
 
 
+def test_what_a_network_leaves_of_nothing_is_background_and_nearly_all_is_figure() -> None:
+    levels = {level: trimap(np.full((9, 9), level, np.uint8), 2) for level in range(256)}
+    assert all((labels == labels[0, 0]).all() for labels in levels.values())
+    expected = {level: 0 if level <= 4 else 128 if level < 250 else 255 for level in levels}
+    assert {level: int(labels[0, 0]) for level, labels in levels.items()} == expected
+
+
 @given(st.integers(1, 30), st.integers(0, 2**32))
 def test_the_unknown_band_reaches_its_radius_and_no_further(radius: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -76,6 +76,14 @@ def test_the_figure_moves_towards_the_light_around_it(level: int, brighter: bool
     assert abs(values["shift"]) <= 60
 
 
+def test_the_light_that_counts_is_the_light_nearby() -> None:
+    canvas = np.full((240, 1200, 3), 250, np.uint8)
+    canvas[:, :400] = 10
+    before = Stage(canvas, disc((150, 120, 100)), (100, 90), stands=True)
+    after, _ = lit("tone_match", before, tone_match=[0.5, 0.5])
+    assert mean_luma(after.figure) < mean_luma(before.figure) - 15
+
+
 def test_a_scene_in_warm_light_warms_the_figure() -> None:
     canvas = np.empty((240, 320, 3), np.uint8)
     canvas[:] = (220, 150, 90)
@@ -97,6 +105,47 @@ def test_noise_and_softness_of_the_scene_come_onto_the_figure() -> None:
     blurred, _ = lit("detail_match", sharp, detail_match=[0.9, 0.9])
     inside = blurred.figure[44:84, 44:84, 0].astype(float)
     assert inside.std() < 0.8 * checks[40:80, 40:80, 0].astype(float).std()
+
+
+def test_noise_counts_as_much_as_alpha() -> None:
+    rng = np.random.default_rng(0)
+    noisy = np.clip(rng.normal(128, 9, (240, 320, 3)), 0, 255).astype(np.uint8)
+    figure = np.full((120, 160, 4), (128, 128, 128, 255), np.uint8)
+    figure[:, 120:] = 64 * figure[:, 120:].astype(int) // 255
+    after, (values,) = lit("detail_match", Stage(noisy, figure, (100, 90), stands=True))
+    assert values["noise"] > 2
+    opaque, faint = (
+        after.figure[10:110, columns, 0].astype(float).std()
+        for columns in (slice(14, 114), slice(134, 154))
+    )
+    assert 0.2 * opaque < faint < 0.4 * opaque
+
+
+def test_a_figure_that_fills_its_box_is_blurred_beyond_it_but_not_beyond_the_frame() -> None:
+    soft = np.asarray(cv2.GaussianBlur(scenery(1, (320, 240)), (0, 0), 4), np.uint8)
+    checks = np.full((120, 120, 4), 255, np.uint8)
+    checks[::4, :, :3] = 60
+    before = Stage(soft, checks, (100, 120), stands=False)
+    after, (values,) = lit("detail_match", before, detail_match=[0.9, 0.9])
+    assert values["sigma"] >= 0.4
+    assert (after.position, after.figure.shape) == ((96, 116), (124, 128, 4))
+    alpha = after.figure[..., 3]
+    assert 0 < alpha[3, 60] < 255
+    assert alpha[0].max() == 0 < alpha[-1, 60] == 255
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_shadow_of_who_stands_begins_at_the_feet_and_lies_behind(seed: int) -> None:
+    before = stage_on(200)
+    after, (values,) = lit("cast_shadow", before, seed, cast_shadow=[0.3, 0.3])
+    lost = 200 - after.canvas[..., 0].astype(float)
+    feet, middle = 90 + 100, 160
+    assert lost[:feet].sum() > 2 * lost[feet:].sum()
+    at_feet = lost[feet - 4 : feet].sum(axis=0)
+    assert abs(np.average(np.arange(320), weights=at_feet) - middle) < 12
+    head = lost[: feet - int(60 * values["squash"])].sum(axis=0)
+    leaning = np.average(np.arange(320), weights=head) - middle
+    assert np.sign(leaning) == np.sign(values["shear"]) or abs(values["shear"]) < 0.3
 
 
 @pytest.mark.parametrize("stands", [True, False])
@@ -135,6 +184,12 @@ def test_light_wraps_around_the_edge_alone() -> None:
     assert change[rim].mean() > 15
 
 
+def test_light_of_the_figures_own_colour_changes_nothing() -> None:
+    before = stage_on(180, (180, 180, 180))
+    after, _ = lit("light_wrap", before, light_wrap=[0.5, 0.5])
+    assert np.abs(after.figure.astype(int) - before.figure).max() <= 3
+
+
 def contaminated() -> tuple[Pixels, Pixels]:
     """Return a premultiplied red disc whose edge has the green of its old background, and alpha."""
     figure = disc((200, 30, 30), 640)
@@ -154,6 +209,19 @@ def test_the_old_background_goes_from_the_edge() -> None:
     assert np.array_equal(mended[..., 3], dirty[..., 3])
     assert np.array_equal(mended[clean[..., 3] == 255], dirty[clean[..., 3] == 255])
     assert np.array_equal(decontaminate(dirty, 0.0), dirty)
+
+
+def test_the_more_transparent_a_pixel_the_more_of_its_colour_goes() -> None:
+    figure = np.zeros((200, 200, 4), np.uint8)
+    figure[:] = (200, 0, 0, 255)
+    strands = {50: 40, 100: 160, 150: 240}
+    for column, alpha in strands.items():
+        figure[:, column] = (0, 0, 200 * alpha // 255, alpha)
+    mended = decontaminate(figure, 1.0)
+    kept = [mended[100, column, 2] / figure[100, column, 2] for column in strands]
+    assert kept[0] < 0.1
+    assert 0.15 < kept[1] < 0.4
+    assert kept[2] > 0.75
 
 
 def realistic(seed: int, cut: bool = False, **knobs: Any) -> Composite:
@@ -183,6 +251,20 @@ def test_close_ups_have_the_head_near_the_top_and_go_on_below() -> None:
         close += bool(rows[0] < 0.25 * height and rows[-1] == height - 1)
     # The others are too wide to be seen any closer.
     assert close >= 36
+
+
+@given(st.integers(0, 2**32))
+def test_a_portrait_cut_at_both_shoulders_keeps_its_chin_on_a_wide_background(seed: int) -> None:
+    person = draw(240, 300, frozenset({"left", "right", "bottom"}), 0, seed)
+    recipe = REALISTIC.replace({"size": 320, "rotation": [0, 0], "max_upscale": 4.0})
+    figure = prepare_figure(np.dstack([scenery(seed, (240, 300)), person.alpha]), recipe)
+    background = scenery(seed + 1, (600, 300))
+    geometry = compose(figure, background, recipe, composite_rng(0, "h", seed)).provenance[
+        "geometry"
+    ]
+    top, bottom = (geometry["scale"] * y + geometry["matrix"][1][2] for y in figure.box[1::2])
+    height = geometry["frame"][1]
+    assert (height - top) / (bottom - top) >= 0.8
 
 
 @given(st.integers(0, 2**32), st.booleans())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -182,3 +183,44 @@ def test_corners_are_darker_and_the_middle_is_not() -> None:
     after, _ = altered("vignette", white, 0, vignette=[0.3, 0.3])
     assert after[45, 60].min() >= 248
     assert np.abs(after[[0, 0, -1, -1], [0, -1, 0, -1]].astype(float) / 250 - 0.7).max() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("operation", "knobs"), [("greyscale", {}), ("saturation", {"saturation": [0, 0]})]
+)
+def test_grey_is_luma(operation: str, knobs: dict[str, Any]) -> None:
+    for colour, weight in (((200, 0, 0), 0.299), ((0, 200, 0), 0.587), ((0, 0, 200), 0.114)):
+        after, _ = altered(operation, np.full((8, 8, 3), colour, np.uint8), 0, **knobs)
+        assert np.abs(after - 200 * weight).max() <= 1
+
+
+def test_defocus_is_a_share_of_the_longer_side() -> None:
+    softness = []
+    for width in (400, 800):
+        step = np.zeros((40, width, 3), np.uint8)
+        step[:, width // 2 :] = 200
+        after, _ = altered("defocus", step, 0, defocus=[0.02, 0.02])
+        softness.append(np.count_nonzero((after[20, :, 0] > 20) & (after[20, :, 0] < 180)))
+    assert 8 <= softness[0] <= 0.6 * softness[1] <= 20
+
+
+@pytest.mark.parametrize(("scale", "kept"), [(0.9, (0.7, 1)), (0.5, (0.3, 0.8)), (0.2, (0, 0.4))])
+def test_resampling_takes_what_a_picture_of_its_size_cannot_hold(
+    scale: float, kept: tuple[float, float]
+) -> None:
+    wave = 128 + 90 * np.sin(np.arange(240) * 2 * np.pi / 8)
+    pixels = np.repeat(np.tile(wave, (80, 1))[..., None], 3, axis=2).astype(np.uint8)
+    after, _ = altered("resampling", pixels, 0, resampling=[scale, scale])
+    assert kept[0] <= float(after[10:-10, 10:-10].std() / pixels.std()) <= kept[1]
+
+
+def test_compression_is_what_its_values_say() -> None:
+    pixels = scenery(3, (96, 64))
+    knobs = {"compression_quality": [30, 90], "compression_generations": [2, 2]}
+    after, applied = altered("compression", pixels, 1, **knobs)
+    first, second = applied[0]["qualities"]
+    assert first != second
+    for quality in (first, second):
+        data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.array_equal(after, pixels)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.probe_camera import photograph
 from benchmarks.probe_metrics import boundary_f, iou, mean_scores, sign_flip_p
 from benchmarks.probe_pairs import hold_out, photo_pairs, read_layers, stand_in
 from builder.errors import PlanError, SourceError
@@ -99,6 +100,24 @@ def test_the_stand_in_shows_each_figure_where_its_mask_says(tmp_path: Path) -> N
     shifted = pairs.shifted(0.25)
     assert (shifted.masks[:, 16:, 16:] == pairs.masks[:, :48, :48]).all()
     assert not shifted.masks[:, :16].any() and not shifted.masks[:, :, :16].any()
+
+
+def test_the_stand_ins_camera_alters_a_scene_and_moves_no_edge() -> None:
+    step = np.full((96, 96, 3), (12, 16, 20), np.uint8)
+    step[:, 48:] = (150, 90, 40)
+    noise = []
+    for seed in range(12):
+        taken = photograph(step, np.random.default_rng(seed))
+        assert (taken == photograph(step, np.random.default_rng(seed))).all()
+        right = taken[:, 56:].astype(float)
+        # Red stays red: the filters are told apart as they were put on.
+        assert (np.argsort(right.mean(axis=(0, 1))) == (2, 1, 0)).all()
+        # A lens mixes light: of what is stored, the bright side spreads over the dark one.
+        light = (taken[..., 1] / 255.0).mean(axis=0) ** 2.2
+        middle = (light[:40].mean() + light[56:].mean()) / 2
+        assert abs(np.interp(middle, light[42:54], np.arange(42, 54)) - 47.5) < 0.6
+        noise.append(right[..., 1].std())
+    assert min(noise) < 3 < max(noise)
 
 
 def write_photos(folder: Path, count: int) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from builder.card.metadata import (
@@ -31,6 +30,7 @@ from builder.card.text import UNKNOWN_LICENSE, generated_text
 from builder.errors import FolderError
 from builder.layer_files import FOLDER, layer_features
 from builder.manifest import Manifest
+from builder.places import Place, write_whole
 from builder.render import features_of
 from builder.sources.layer import printable
 
@@ -57,7 +57,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]{}|#!~$>])")
 _MARKDOWN_START = re.compile(r"^(\d*)([-+=.)])(?=\s|$)")
 
 
-def write_card(manifest: Manifest, folder: Path, *, license_id: str | None = None) -> Path:
+def write_card(manifest: Manifest, folder: Place, *, license_id: str | None = None) -> Place:
     """Write `README.md` and return its path. It holds no name that came with a layer.
 
     What is the user's in a `README.md` that is there already is kept; see `make_card`.
@@ -74,9 +74,7 @@ def write_card(manifest: Manifest, folder: Path, *, license_id: str | None = Non
             f"{path}: cannot be read as text in UTF-8 ({error}). Save it as such, or delete it."
         ) from error
     text = _make(manifest, previous, str(path), None, license_id)
-    partial = folder / f".{FILE_NAME}.partial"
-    partial.write_bytes(text.encode())
-    partial.replace(path)
+    write_whole(path, text.encode())
     return path
 
 

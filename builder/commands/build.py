@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from builder.options import chosen_knobs, chosen_recipe, recipe_options, source_options, sources_of
+from builder.options import (
+    chosen_engine,
+    chosen_knobs,
+    chosen_recipe,
+    engine_options,
+    recipe_options,
+    source_options,
+    sources_of,
+)
 from builder.report import print_build
 
 if TYPE_CHECKING:
@@ -51,10 +58,11 @@ if TYPE_CHECKING:
     "--output",
     default="human-segmentation",
     show_default=True,
-    type=click.Path(path_type=Path),
-    help="The dataset folder.",
+    metavar="PATH|URL",
+    help="The dataset folder, here or behind a URL such as s3://bucket/folder.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a processor]")
+@engine_options
 @click.option("--strict", is_flag=True, help="Stop at a picture that cannot be used.")
 @click.option("--rebuild", is_flag=True, help="Replace a dataset that was built differently.")
 @click.option(
@@ -77,8 +85,15 @@ def build(
     settings: tuple[str, ...],
     config: str | None,
     seed: int | None,
-    output: Path,
+    output: str,
     workers: int | None,
+    engine: str,
+    address: str | None,
+    partition: str | None,
+    tasks: int | None,
+    time: str | None,
+    memory_gb: float | None,
+    sbatch: tuple[str, ...],
     strict: bool,
     rebuild: bool,
     update: bool,
@@ -97,9 +112,12 @@ def build(
       human-segmentation build --source my-layers --config layers   keeps the layers in it, too
       human-segmentation build --source hf://datasets/me/pairs      from layers kept that way
       human-segmentation build --update --source my-layers          after adding or removing some
+      human-segmentation build --source s3://me/layers --output s3://me/pairs --engine ray
+      human-segmentation build --source my-layers --engine slurm --partition cpu --tasks 64
     """
     from builder import folder
     from builder.engines import available_workers
+    from builder.places import place_of
     from builder.recipe import DEFAULT_RECIPE
 
     layers = sources_of(sources)
@@ -111,15 +129,26 @@ def build(
         "labels": labels,
     }
     workers = workers or available_workers()
+    cluster = chosen_engine(
+        engine,
+        address=address,
+        partition=partition,
+        tasks=tasks,
+        time=time,
+        memory_gb=memory_gb,
+        sbatch=sbatch,
+    )
+    place = place_of(output)
     published = _published_manifest(update_from) if update_from and not rebuild else None
     if (update or update_from) and not rebuild:
         report = folder.update(
             layers,
-            output,
+            place,
             knobs=chosen_knobs(recipe_name, settings, options),
             seed=seed,
             published=published,
             workers=workers,
+            engine=cluster,
             strict=strict,
             keep_layers=config == "layers",
         )
@@ -127,9 +156,10 @@ def build(
         report = folder.build(
             layers,
             chosen_recipe(recipe_name or DEFAULT_RECIPE, settings, options),
-            output,
+            place,
             seed=seed or 0,
             workers=workers,
+            engine=cluster,
             strict=strict,
             rebuild=rebuild,
             keep_layers=config == "layers",

@@ -6,9 +6,9 @@ In the order of light: lens, sensor, development, storage. None of these moves a
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
@@ -36,12 +36,17 @@ _LEVELS = np.arange(256, dtype=np.float64)
 def defocus(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
     """Blur a background as if the lens was focused on the figure before it.
 
-    A stack blur (Klingemann, 2004) of random radius, a share of the longer side; close to a
-    Gaussian, and as fast for any radius.
+    A tent of random radius, a share of the longer side: two box averages, one after the other
+    (Heckbert, "Filtering by repeated integration", 1986). Close to a Gaussian, as fast for any
+    radius, and twice as fast as OpenCV's stack blur, which is the same tent.
     """
     radius = draw(recipe.defocus, rng)
-    kernel = 2 * max(1, round(radius * max(pixels.shape[:2]))) + 1
-    return as_pixels(cv2.stackBlur(pixels, (kernel, kernel))), {"radius": radius}
+    side = max(1, round(radius * max(pixels.shape[:2]))) + 1
+    for anchor in (side // 2, (side - 1) // 2):  # The two shifts of an even box cancel out.
+        pixels = as_pixels(
+            cv2.blur(pixels, (side, side), anchor=(anchor, anchor), borderType=cv2.BORDER_REPLICATE)
+        )
+    return pixels, {"radius": radius}
 
 
 def vignette(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -130,10 +135,9 @@ def compression(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tup
         for _ in range(draw_count(recipe.compression_generations, rng))
     ]
     for quality in qualities:
-        bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-        _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        decoded: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        pixels = as_pixels(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+        # OpenCV's takes the same library, and half as long again to swap red and blue.
+        data = imagecodecs.jpeg8_encode(pixels, level=quality, subsampling="420")
+        pixels = as_pixels(imagecodecs.jpeg8_decode(data))
     return pixels, {"qualities": qualities}
 
 

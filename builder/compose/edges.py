@@ -47,8 +47,8 @@ def decontaminate(premultiplied: Pixels, strength: float) -> Pixels:
     # Half transparent, a colour is half of somebody else's: it goes nearly at once.
     shares = strength * (1 - (np.arange(256, dtype=np.float32) / 255) ** 3)
     replaced = cv2.LUT(opacity[..., 0], shares)
-    # Rounding must not make a colour exceed its alpha: that would be a fringe.
-    mixed = cv2.min(cv2.blendLinear(nearby, own, replaced, 1 - replaced), opacity)
+    # Neither exceeds its alpha, so no average of them does: that would be a fringe.
+    mixed = cv2.blendLinear(nearby, own, replaced, 1 - replaced)
     mixed[..., 3] = opacity[..., 3]
     decontaminated: Pixels = premultiplied.copy()
     _as_words(decontaminated)[partial] = _as_words(mixed)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.errors import SourceError
+from builder.places import place_of
 from builder.sources.drive import DEFAULT_FOLDER, default_cache_dir, fetch_folder
 from builder.sources.exclusion import read_exclusion
 from builder.sources.files import Found, find_in_files, find_pictures
-from builder.sources.published import HUB, fetch_kept_layers, find_kept_layers, is_dataset
+from builder.sources.published import (
+    fetch_kept_layers,
+    find_kept_layers,
+    is_dataset,
+    is_repository,
+)
 from builder.sources.sample import sample_candidates
 
 __all__ = ["DEFAULT_FOLDER", "Found", "Sources", "collect"]
@@ -20,10 +26,11 @@ class Sources:
     """Which pictures to use.
 
     Attributes:
-        sources: any of `drive`, `sample`, paths of folders and archives, in which a picture's
-            role comes from its path, and datasets of this tool's that keep their layers: a folder,
-            or `hf://datasets/NAMESPACE/NAME`.
-        humans, backgrounds: paths of folders and archives whose pictures all have that role.
+        sources: any of `drive`, `sample`, paths and URLs of folders and archives, in which a
+            picture's role comes from its path, and datasets of this tool's that keep their layers:
+            a folder, or `hf://datasets/NAMESPACE/NAME`.
+        humans, backgrounds: paths and URLs of folders and archives whose pictures all have that
+            role.
         drive_folder: id or URL of the Google Drive folder that `drive` means.
         cache_dir: where downloads and conversions are kept; None is the default place.
         sample_humans, sample_backgrounds: how many layers `sample` draws.
@@ -48,6 +55,16 @@ class Sources:
             return self.sources
         return ("drive",)
 
+    def absolute(self) -> Sources:
+        """Return the same with absolute paths, as other machines need them."""
+        return replace(
+            self,
+            sources=tuple(map(_absolute, self.sources)),
+            humans=tuple(map(_absolute, self.humans)),
+            backgrounds=tuple(map(_absolute, self.backgrounds)),
+            cache_dir=(self.cache_dir or default_cache_dir()).absolute(),
+        )
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """Which of `drive`, `files` and `sample` the layers come from, sorted."""
@@ -61,6 +78,7 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
 
     Raises:
         SourceError: a source cannot be read, or none offers a picture with a role.
+        StorageError: a URL cannot be used or reached.
     """
     cache_dir = sources.cache_dir or default_cache_dir()
     found = Found()
@@ -73,21 +91,33 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
             found.candidates += sample_candidates(
                 sources.sample_humans, sources.sample_backgrounds, longest=sources.sample_size
             )
-        elif source.startswith(HUB):
-            found.merge(find_kept_layers(fetch_kept_layers(source, progress=progress)))
-        elif is_dataset(Path(source)):
-            found.merge(find_kept_layers(Path(source)))
+        elif kept := _kept_layers(source, progress=progress):
+            found.merge(find_kept_layers(kept))
         else:
-            found.merge(find_pictures(Path(source), cache_dir))
+            found.merge(find_pictures(place_of(source), cache_dir))
     for path in sources.humans:
-        found.merge(find_pictures(Path(path), cache_dir, "human"))
+        found.merge(find_pictures(place_of(path), cache_dir, "human"))
     for path in sources.backgrounds:
-        found.merge(find_pictures(Path(path), cache_dir, "background"))
+        found.merge(find_pictures(place_of(path), cache_dir, "background"))
     if sources.exclude:
         found.exclusion = read_exclusion(sources.exclude)
     if not found.candidates:
         raise SourceError(_nothing_found(sources, found))
     return found
+
+
+def _absolute(source: str) -> str:
+    if source in ("drive", "sample") or "://" in source:
+        return source
+    return str(Path(source).absolute())
+
+
+def _kept_layers(source: str, *, progress: bool) -> Path | None:
+    """Return the folder of a dataset that keeps its layers, if the source is one."""
+    if is_repository(source):
+        return fetch_kept_layers(source, progress=progress)
+    place = place_of(source)
+    return place if isinstance(place, Path) and is_dataset(place) else None
 
 
 def _nothing_found(sources: Sources, found: Found) -> str:

@@ -17,6 +17,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
@@ -25,6 +26,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from builder.errors import SourceError
+from builder.places import Place, open_place, reaching, storage_faults
 from builder.sources.layer import MAX_PICTURE_BYTES, Content, printable
 from builder.sources.roles import is_picture
 from builder.sources.tar import StrictTarInfo, tar_infos
@@ -60,22 +62,20 @@ _REFUSED = b"human-segmentation: "
 class ZipMember:
     """A picture in a zip; `member` is its raw name, `position` tells members of one name apart."""
 
-    archive: Path
+    archive: Place
     member: str
     position: int
 
     def read(self) -> bytes:
         """Return the member's bytes; raises `SourceError` where it is damaged or encrypted."""
         try:
-            status = self.archive.stat()
-            state = (status.st_ino, status.st_size, status.st_mtime_ns)
-            opened = _open_zip(self.archive, os.getpid(), state)
+            opened = _open_zip(self.archive, os.getpid(), _state_of(self.archive))
             info = opened.infolist()[self.position]
             if info.filename != self.member:
                 raise SourceError("the archive was replaced by another")
             with opened.open(info) as stream:
                 return _read_capped(stream, info.file_size)
-        except _BROKEN as error:
+        except _broken() as error:
             raise SourceError(f"damaged in the archive: {_said(error)}") from error
 
 
@@ -83,17 +83,17 @@ class ZipMember:
 class TarMember:
     """A picture in an uncompressed tar: `size` bytes from `offset` on."""
 
-    archive: Path
+    archive: Place
     offset: int
     size: int
 
     def read(self) -> bytes:
         """Return the member's bytes; raises `SourceError` where the archive ends early."""
         try:
-            with self.archive.open("rb") as file:
+            with open_place(self.archive) as file:
                 file.seek(self.offset)
                 data = file.read(self.size)
-        except OSError as error:
+        except storage_faults() as error:
             raise SourceError(f"its archive cannot be read: {_said(error)}") from error
         if len(data) != self.size:
             raise SourceError("truncated in the archive")
@@ -111,7 +111,7 @@ class Unreadable:
         raise SourceError(self.reason)
 
 
-def archive_members(path: Path, cache_dir: Path) -> Iterator[tuple[str, Content | None]]:
+def archive_members(path: Place, cache_dir: Path) -> Iterator[tuple[str, Content | None]]:
     """Yield (name, content) of the regular members, in the archive's order.
 
     `content` is None for a member that is not a picture by its name. Directories are skipped.
@@ -120,14 +120,25 @@ def archive_members(path: Path, cache_dir: Path) -> Iterator[tuple[str, Content 
 
     Raises:
         SourceError: not an archive, damaged, or over one of the caps above.
+        StorageError: a URL cannot be reached.
     """
+    with reaching(path) if not isinstance(path, Path) else nullcontext():
+        yield from _members(path, cache_dir)
+
+
+def _members(path: Place, cache_dir: Path) -> Iterator[tuple[str, Content | None]]:
     try:
         if path.suffix.lower() == ".zip":
             yield from _zip_members(path)
         elif path.suffix.lower() == ".tar":
             yield from _tar_members(path)
-        else:
+        elif isinstance(path, Path):
             yield from _zip_members(_converted(path, cache_dir))
+        else:
+            raise SourceError(
+                f"{path}: a compressed tar cannot be read in place. "
+                "Make it a zip or a plain tar, or fetch it and give its path."
+            )
     except _BROKEN as error:
         raise SourceError(
             f"{printable(str(path))}: is not a readable archive ({_said(error)}). "
@@ -135,8 +146,8 @@ def archive_members(path: Path, cache_dir: Path) -> Iterator[tuple[str, Content 
         ) from error
 
 
-def _zip_members(path: Path) -> Iterator[tuple[str, Content | None]]:
-    with zipfile.ZipFile(path) as archive:
+def _zip_members(path: Place) -> Iterator[tuple[str, Content | None]]:
+    with open_place(path) as file, zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     _check_count(path, len(members))
     for position, info in enumerate(members):
@@ -145,7 +156,7 @@ def _zip_members(path: Path) -> Iterator[tuple[str, Content | None]]:
             yield info.filename, _zip_content(path, info, position) if picture else None
 
 
-def _zip_content(path: Path, info: zipfile.ZipInfo, position: int) -> Content:
+def _zip_content(path: Place, info: zipfile.ZipInfo, position: int) -> Content:
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         return Unreadable(_LINK)
     if info.comment.startswith(_REFUSED):
@@ -159,8 +170,11 @@ def _zip_content(path: Path, info: zipfile.ZipInfo, position: int) -> Content:
     return ZipMember(path, info.filename, position)
 
 
-def _tar_members(path: Path) -> Iterator[tuple[str, Content | None]]:
-    with tarfile.open(path, "r:", tarinfo=StrictTarInfo) as archive:
+def _tar_members(path: Place) -> Iterator[tuple[str, Content | None]]:
+    with (
+        open_place(path) as file,
+        tarfile.open(fileobj=file, mode="r:", tarinfo=StrictTarInfo) as archive,
+    ):
         for count, info in enumerate(tar_infos(archive)):
             _check_count(path, count)
             reason = _tar_refusal(info)
@@ -232,11 +246,19 @@ def _zip_name(name: str) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _open_zip(path: Path, process: int, state: tuple[int, ...]) -> zipfile.ZipFile:
+def _open_zip(path: Place, process: int, state: tuple[int, ...]) -> zipfile.ZipFile:
     # Keyed by process: a file position shared across a fork garbled one read in eight.
     # Keyed by state: an archive that was replaced must not be read by its old directory.
     del process, state
-    return zipfile.ZipFile(path)
+    return zipfile.ZipFile(open_place(path))
+
+
+def _state_of(archive: Place) -> tuple[int, ...]:
+    """Return what changes when an archive is replaced; elsewhere that costs more than it tells."""
+    if not isinstance(archive, Path):
+        return ()
+    status = archive.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read_capped(stream: IO[bytes], size: int) -> bytes:
@@ -252,7 +274,11 @@ def _said(error: BaseException) -> str:
     return printable(said or type(error).__name__)[:200]
 
 
-def _check_count(path: Path, count: int) -> None:
+def _broken() -> tuple[type[BaseException], ...]:
+    return *_BROKEN, *storage_faults()
+
+
+def _check_count(path: Place, count: int) -> None:
     if count > MAX_MEMBERS:
         raise SourceError(
             f"{printable(str(path))}: holds over {MAX_MEMBERS:,} members; split the archive."

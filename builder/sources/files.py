@@ -10,12 +10,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.errors import SourceError
+from builder.places import Place, files_below, reaching
 from builder.sources.archives import archive_members, member_folders
 from builder.sources.exclusion import Exclusion
 from builder.sources.layer import Candidate, Content, FileContent, Role, printable
 from builder.sources.roles import archive_stem, is_archive, is_picture, role_of
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 
 @dataclass
@@ -41,17 +46,20 @@ class Found:
         self.downloads += other.downloads
 
 
-def find_pictures(path: Path, cache_dir: Path, role: Role | None = None) -> Found:
+def find_pictures(path: Place, cache_dir: Path, role: Role | None = None) -> Found:
     """Find the pictures in a folder, in the archives it holds, or in one archive.
 
     Args:
-        path: a folder or an archive.
+        path: a folder or an archive, here or behind a URL.
         cache_dir: where a compressed tar is converted to.
         role: the role of all pictures; None tells it from each picture's path.
 
     Raises:
         SourceError: nothing is there, or it is neither a folder nor an archive.
+        StorageError: a URL cannot be reached.
     """
+    if not isinstance(path, Path):
+        return _find_elsewhere(path, cache_dir, role)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except FileNotFoundError as error:
@@ -64,15 +72,36 @@ def find_pictures(path: Path, cache_dir: Path, role: Role | None = None) -> Foun
         outer = (path.resolve().name, path.name)
         return find_in_files(files, cache_dir, outer=outer, role=role)
     if not is_archive(path.name):
-        raise SourceError(
-            f"{path}: is neither a folder nor an archive. "
-            "Give a folder, a .zip, a .tar or a .tar.gz."
-        )
+        raise _neither(path)
     return find_in_files([(path.name, path)], cache_dir, role=role)
 
 
+def _find_elsewhere(place: UPath, cache_dir: Path, role: Role | None) -> Found:
+    names = [name for name in files_below(place) if not _is_hidden(name)]
+    if names:
+        files = ((name, place / name) for name in names)
+        return find_in_files(files, cache_dir, outer=(place.name,), role=role)
+    with reaching(place):
+        exists = place.is_file()
+    if not exists:
+        raise SourceError(f"{place}: there is no such folder or file.")
+    if not is_archive(place.name):
+        raise _neither(place)
+    return find_in_files([(place.name, place)], cache_dir, role=role)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/")[:-1])
+
+
+def _neither(place: Place) -> SourceError:
+    return SourceError(
+        f"{place}: is neither a folder nor an archive. Give a folder, a .zip, a .tar or a .tar.gz."
+    )
+
+
 def find_in_files(
-    files: Iterable[tuple[str, Path]],
+    files: Iterable[tuple[str, Place]],
     cache_dir: Path,
     *,
     outer: tuple[str, ...] = (),
@@ -133,8 +162,10 @@ def _walk(root: Path) -> Iterator[str]:
             yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: Place) -> bool:
     """Tell whether reading `path` gives bytes; a named pipe would block whoever reads it."""
+    if not isinstance(path, Path):
+        return True  # Elsewhere only files are listed.
     try:
         return path.is_file()
     except OSError:
@@ -146,12 +177,15 @@ def _raise_unreadable(error: OSError) -> None:
     raise SourceError(f"{folder}: cannot be read ({error.strerror}).") from error
 
 
-def signature(path: Path) -> str:
+def signature(path: Place) -> str:
     """Return a hash of the names, sizes and times of the files at `path`, without reading them.
 
     Raises:
         SourceError: a folder cannot be read. A path where nothing is has a signature too.
+        StorageError: a URL cannot be reached.
     """
+    if not isinstance(path, Path):
+        return _signature_elsewhere(path)
     digest = hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape"))
     files = [path / name for name in _walk(path)] if path.is_dir() else [path]
     for file in files:
@@ -159,4 +193,17 @@ def signature(path: Path) -> str:
             status = file.stat()
             values = f"{file.relative_to(path)}/{status.st_size}/{status.st_mtime_ns}\0"
             digest.update(values.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _signature_elsewhere(place: UPath) -> str:
+    found = files_below(place)
+    with reaching(place):
+        if not found and place.exists():
+            found = {"": place.fs.info(place.path)}
+    digest = hashlib.sha256(str(place).encode("utf-8", "surrogateescape"))
+    for name, info in found.items():
+        # Storages tell one state of a file from another by these, each by some of them.
+        state = [str(info.get(key)) for key in ("size", "ETag", "LastModified", "mtime")]
+        digest.update(f"{name}/{'/'.join(state)}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 from builder.errors import SourceError
+from builder.places import Place, storage_faults
 
 Role = Literal["human", "background"]
 
@@ -31,7 +31,7 @@ class Content(Protocol):
 class FileContent:
     """A picture in a file of its own."""
 
-    path: Path
+    path: Place
 
     def read(self) -> bytes:
         """Return the file's bytes; raises `SourceError` where that fails, or over the cap."""
@@ -39,9 +39,10 @@ class FileContent:
             if self.path.stat().st_size > MAX_PICTURE_BYTES:
                 raise SourceError(f"over {MAX_PICTURE_BYTES // 1024**2} MiB")
             return self.path.read_bytes()
-        except OSError as error:
+        except storage_faults() as error:
             # Without the path: the reason ends up in the manifest, which is published.
-            raise SourceError(f"cannot be read ({error.strerror})") from error
+            said = getattr(error, "strerror", None) or type(error).__name__
+            raise SourceError(f"cannot be read ({said})") from error
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the work runs: in this process, or in local processes. All run the same function."""
+"""Shards made in this process, or in others of this machine."""
 
 from __future__ import annotations
 
@@ -13,17 +13,72 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import cv2
 
 from builder.errors import WorkerLostError
+from builder.render import Row, Task, make_rows, shard_tasks
+from builder.shards import ShardFile, Work, write_shard
 
 # From glibc's malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD.
 _MALLOPT = {-1: 512 * 1024**2, -2: 64 * 1024**2, -3: 32 * 1024**2}
 
+_HUMANS_AT_ONCE = 8
+_TASKS_PER_WORKER = 4
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class LocalEngine:
+    """Processes of this machine; see `builder.engines.Engine`."""
+
+    workers: int = 1
+
+    def make(self, work: Work, made: Callable[[int], object]) -> Iterator[ShardFile]:
+        """Yield the shards, in order; all workers are at the same one."""
+        return make_shards(work, made, workers=self.workers)
+
+
+def make_shards(
+    work: Work, made: Callable[[int], object] = lambda pairs: None, *, workers: int = 1
+) -> Iterator[ShardFile]:
+    """Compose, encode and write shards, one after the other.
+
+    Args:
+        work: what to make.
+        made: told of pairs that are made, a few at a time.
+        workers: processes that make pairs; 1 is this process.
+
+    Raises:
+        PlanError: a human cannot be placed as the recipe asks; the message names it.
+        SourceError: a layer changed or went away since it was checked.
+        FolderError, StorageError: a shard cannot be written.
+        WorkerLostError: a worker was killed, for example for want of memory.
+    """
+    with ordered_map(make_rows, tasks_of(work, workers), workers) as results:
+        rows = itertools.chain.from_iterable(_counted(results, made))
+        for shard in work.shards:
+            own = itertools.islice(rows, shard.rows)
+            yield write_shard(shard, own, work.folder, work.recipe, work.seed)
+
+
+def tasks_of(work: Work, workers: int) -> Iterator[Task]:
+    """Yield the tasks of all shards, of a size that suits so many workers."""
+    humans = sum(len(shard.humans) for shard in work.shards)
+    # Many humans of a task share backgrounds; few leave no worker idle at the end.
+    at_once = max(1, min(_HUMANS_AT_ONCE, humans // (_TASKS_PER_WORKER * workers)))
+    for shard in work.shards:
+        yield from shard_tasks(shard, work.layers, work.recipe, work.seed, humans=at_once)
+
+
+def _counted(results: Iterator[list[Row]], made: Callable[[int], object]) -> Iterator[list[Row]]:
+    for rows in results:
+        yield rows
+        made(len(rows))
 
 
 def available_workers() -> int:

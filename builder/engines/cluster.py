@@ -1,0 +1,56 @@
+"""What engines of more than one machine share: the work of one shard, as a machine gets it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from builder.engines.local import make_shards
+from builder.errors import EngineError, FolderError
+from builder.shards import ShardFile, Work
+from builder.version import library_versions
+
+
+@dataclass(frozen=True)
+class Errand:
+    """The work of one shard, and the versions of libraries that give the same bytes."""
+
+    work: Work
+    libraries: Mapping[str, str]
+
+    def run(self) -> ShardFile:
+        """Make the shard, on whatever machine this is.
+
+        Raises:
+            EngineError: this machine has other versions of a library.
+            FolderError: this machine does not see the folder.
+            PlanError, SourceError, FolderError, StorageError: as in `make_shards`.
+        """
+        _refuse_other_versions(self.libraries)
+        folder = self.work.folder
+        if isinstance(folder, Path) and not folder.is_dir():
+            raise FolderError(
+                f"{folder}: is not there on {socket.gethostname()}. --output has to be on a file "
+                "system that all machines share, or a URL such as s3://bucket/folder."
+            )
+        return next(make_shards(self.work))
+
+
+def errand(work: Work) -> Errand:
+    """Return the work of one shard for another machine."""
+    if isinstance(work.folder, Path):
+        work = replace(work, folder=work.folder.absolute())
+    return Errand(work, library_versions())
+
+
+def _refuse_other_versions(expected: Mapping[str, str]) -> None:
+    own = library_versions()
+    differing = [name for name in own if own[name] != expected[name]]
+    other = [f"{name} {own[name]} for {expected[name]}" for name in differing]
+    if other:
+        raise EngineError(
+            f"{socket.gethostname()}: has {', '.join(other)}, which may give other bytes. "
+            "Install the same versions on all machines."
+        )
