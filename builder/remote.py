@@ -9,16 +9,19 @@ two different ones the later finds what is not its own, and stops.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import card, examples
 from builder import manifest as manifests
 from builder.engines import Engine
 from builder.errors import FolderError
-from builder.layer_files import LayerFile, LayerShard
+from builder.layer_files import FOLDER as LAYERS
+from builder.layer_files import LayerFile, LayerShard, is_name, write_layer_file
 from builder.manifest import Manifest, read_manifest, write_manifest
 from builder.places import files_below, reaching
 from builder.plan import Shard
@@ -58,6 +61,8 @@ class RemoteStaging:
         self._data = output / DATA
         self._area = output / STAGING
         self._staged = self._area / DATA
+        self._layers = output / LAYERS
+        self._staged_layers = self._area / LAYERS
 
     def refuse_other_files(self) -> None:
         """Refuse a folder that holds no dataset of this tool, but other files.
@@ -119,16 +124,34 @@ class RemoteStaging:
         work = Work(tuple(shards), layers, recipe, seed, self._staged)
         return made_by(engine, work, progress=self._progress)
 
-    def write_layers(self, planned: Sequence[LayerShard]) -> list[LayerFile]:
-        """Refuse to keep layers here.
+    def write_layers(
+        self, planned: Sequence[LayerShard], published: Sequence[LayerFile] = ()
+    ) -> list[LayerFile]:
+        """Make the files of layers that are not in place yet, in the staging area.
 
-        Raises:
-            FolderError: always.
+        Args:
+            planned: all of them.
+            published: those that need not be here.
         """
-        raise FolderError(
-            f"{self.output}: {len(planned)} files of layers are kept in a folder of the local disk "
-            "alone. Leave --config layers out, or choose another --output."
-        )
+        known = {(file.name, file.fingerprint): file for file in (*published, *self._kept_layers())}
+        return [
+            known.get((shard.name, shard.fingerprint)) or self._put_layers(shard)
+            for shard in planned
+        ]
+
+    def _kept_layers(self) -> list[LayerFile]:
+        if not (self.output / manifests.FILE_NAME).exists():
+            return []
+        sizes = self._shards_in(self._layers)
+        files = read_manifest(self.output).layer_files
+        return [file for file in files if sizes.get(file.name) == file.bytes]
+
+    def _put_layers(self, shard: LayerShard) -> LayerFile:
+        with tempfile.TemporaryDirectory() as folder, reaching(self._staged_layers):
+            file = write_layer_file(shard, Path(folder))
+            target = self._staged_layers / file.name
+            target.fs.put_file(str(Path(folder) / file.name), target.path)
+        return file
 
     def install(self, manifest: Manifest) -> None:
         """Make the folder hold what the manifest says, from the shards in place and staged.
@@ -154,6 +177,11 @@ class RemoteStaging:
                 (self._data / name).unlink()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(self._put_in_place, self._shards_in(self._staged)))
+            list(pool.map(self._put_layers_in_place, self._shards_in(self._staged_layers)))
+        kept = {file.name for file in manifest.layer_files}
+        for name in self._shards_in(self._layers):
+            if name not in kept and is_name(name):
+                (self._layers / name).unlink()
         examples.write_examples(self.output)
         card.write_card(manifest, self.output)
         write_manifest(manifest, self.output)
@@ -161,6 +189,10 @@ class RemoteStaging:
 
     def _put_in_place(self, name: str) -> None:
         source, target = self._staged / name, self._data / name
+        target.fs.mv(source.path, target.path)
+
+    def _put_layers_in_place(self, name: str) -> None:
+        source, target = self._staged_layers / name, self._layers / name
         target.fs.mv(source.path, target.path)
 
     def _shards_in(self, folder: UPath) -> dict[str, int]:
