@@ -204,7 +204,10 @@ def test_a_repository_without_layers_is_refused(
 ) -> None:
     build(tmp_path / "pairs", "--source", layers, *KNOBS)
     publish(tmp_path / "pairs", REPO, progress=False)
-    for repo_id, expected in ((REPO, "no usable picture was found"), ("me/none", "could not be downloaded")):
+    for repo_id, expected in (
+        (REPO, "no usable picture was found"),
+        ("me/none", "could not be downloaded"),
+    ):
         source = f"hf://datasets/{repo_id}"
         done = run("build", "--source", source, "--output", tmp_path / "other")
         assert f"{source}: {expected}" in done.stderr
