@@ -18,6 +18,7 @@ from builder.shards import ShardFile
 from builder.sources.layer import Role, printable
 from builder.typed import from_json
 from builder.version import __version__
+from builder.whole import replacing
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -124,9 +125,8 @@ def make_manifest(
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.json`; the name appears only once all of it is on the disk."""
-    partial = folder / f".{FILE_NAME}.partial"
-    partial.write_text(manifest_text(manifest), encoding="utf-8")
-    partial.replace(folder / FILE_NAME)
+    with replacing(folder / FILE_NAME) as partial:
+        partial.write_text(manifest_text(manifest), encoding="utf-8")
 
 
 def manifest_text(manifest: Manifest) -> str:

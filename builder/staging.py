@@ -195,7 +195,8 @@ class Staging:
         """Make shards, in the staging area."""
         if not shards:
             return []
-        self._prepare()
+        with _writable(self.output):
+            self._prepare()
         total = sum(shard.rows for shard in shards)
         humans = sum(len(shard.humans) for shard in shards)
         # Many humans of a task share backgrounds; few leave no worker idle at the end.

@@ -32,6 +32,7 @@ from builder.errors import FolderError
 from builder.manifest import Manifest
 from builder.render import features_of
 from builder.sources.layer import printable
+from builder.whole import replacing
 
 FILE_NAME = "README.md"
 
@@ -62,8 +63,8 @@ def write_card(manifest: Manifest, folder: Path, *, license_id: str | None = Non
     What is the user's in a `README.md` that is there already is kept; see `make_card`.
 
     Raises:
-        FolderError: what is there cannot be read or taken apart, or `license_id` is none.
-        OSError: the file cannot be written.
+        FolderError: what is there cannot be read or taken apart, `license_id` is none, or the file
+            cannot be written.
     """
     path = folder / FILE_NAME
     try:
@@ -73,9 +74,14 @@ def write_card(manifest: Manifest, folder: Path, *, license_id: str | None = Non
             f"{path}: cannot be read as text in UTF-8 ({error}). Save it as such, or delete it."
         ) from error
     text = _make(manifest, previous, str(path), None, license_id)
-    partial = folder / f".{FILE_NAME}.partial"
-    partial.write_bytes(text.encode())
-    partial.replace(path)
+    try:
+        with replacing(path) as partial:
+            partial.write_bytes(text.encode())
+    except OSError as error:
+        raise FolderError(
+            f"{path}: cannot be written ({error.strerror}). Make room, or make the folder "
+            "writable, and run the same command again."
+        ) from error
     return path
 
 
