@@ -16,7 +16,7 @@ PASSWORD = "swordfish-7c1d"
 ECHOES = [
     None,
     Fault("GET", r"/whoami", status=401, body=f"Bearer {UNKNOWN} is bad".encode(), times=None),
-    Fault("POST", r"/preupload/", status=500, body=f"{TOKEN} {UNKNOWN}".encode(), times=None),
+    Fault("POST", r"/preupload/", status=422, body=f"{TOKEN} {UNKNOWN}".encode(), times=None),
 ]
 
 
