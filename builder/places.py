@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from builder.errors import StorageError
+from builder.whole import replacing
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -113,6 +114,5 @@ def write_whole(place: Place, data: bytes) -> None:
         place.write_bytes(data)
         return
     place.parent.mkdir(exist_ok=True)
-    partial = place.with_name(f".{place.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(place)
+    with replacing(place) as partial:
+        partial.write_bytes(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -142,7 +143,9 @@ def _write_local_shard(
             "--output; run the same command again and it goes on where it stopped."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        # Where it could not be written, it often cannot be removed either.
+        with contextlib.suppress(OSError):
+            partial.unlink()
     return describe_shard(target, shard)
 
 

@@ -198,7 +198,8 @@ class Staging:
         """Make shards, in the staging area."""
         if not shards:
             return []
-        self._prepare()
+        with _writable(self.output):
+            self._prepare()
         work = Work(tuple(shards), layers, recipe, seed, self._staged)
         return made_by(engine, work, progress=self._progress)
 

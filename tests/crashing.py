@@ -17,6 +17,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def run(arguments: list[str], hook: _Hook | None) -> tuple[int, str]:
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)
+        except BaseException:  # noqa: BLE001 - as Python does with what nobody catches
+            traceback.print_exc()
         finally:
             os._exit(status if not hook or hook.failed_at else 200)
     os.close(writing)

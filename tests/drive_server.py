@@ -18,6 +18,7 @@ import os
 import shlex
 import socket
 import ssl
+import struct
 import sys
 import tempfile
 import threading
@@ -50,6 +51,8 @@ class RemoteFile:
         refusal: a page in place of the file: over quota, private, or a bare HTTP status.
         cuts: after how many bytes the next transfers are cut, one each; the last one of them for
             ever if `always` is set.
+        resets: whether a cut resets the connection, instead of closing it.
+        announced: added to the length that is announced.
         stall_after: after how many bytes transfers stall.
         bodies: what the next transfers hold instead of `data`, one each.
         content_type: None leaves the header out.
@@ -64,6 +67,8 @@ class RemoteFile:
     refusal: Literal["quota", "private"] | int | None = None
     cuts: list[int] = field(default_factory=list)
     always: bool = False
+    resets: bool = False
+    announced: int = 0
     stall_after: int | None = None
     bodies: list[bytes] = field(default_factory=list)
     content_type: str | None = "application/octet-stream"
@@ -290,7 +295,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Type", file.content_type)
         # Latin-1 is all that a header holds; gdown does not look at this name.
         self.send_header("Content-Disposition", 'attachment; filename="file"')
-        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header("Content-Length", str(len(data) - start + file.announced))
         self.send_header("ETag", tag)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
@@ -315,6 +320,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             block = data[offset : min(offset + _BLOCK, end)]
             self.wfile.write(block)
             self.entry.sent += len(block)
+        if cut and file.resets:
+            # Closed with this set, a connection ends in a reset.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            raise ConnectionResetError
         if cut:
             self.close_connection = True
         elif end < len(data):

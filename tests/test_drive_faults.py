@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import time
+from pathlib import Path
 
 import gdown
 import pytest
 import requests
 
+from builder.errors import DownloadError
 from builder.sources.drive import (
     DEFAULT_FOLDER,
     default_cache_dir,
     folder_url,
 )
 from builder.sources.drive_faults import explain_file
+from tests.building import start
 from tests.drive_case import (
     CHUNK,
     LARGE,
@@ -82,6 +88,57 @@ def test_stall(drive: DriveServer, drive_folder: RemoteFolder) -> None:
     remote.stall_after = None
     (file,) = fetch()
     assert file.path.read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("after", [0, 100_000, CHUNK, 2 * MIB])
+def test_a_reset_in_the_middle_costs_nothing_that_arrived(
+    drive: DriveServer, drive_folder: RemoteFolder, after: int
+) -> None:
+    remote = drive.add_file(drive_folder, "humans.zip", LARGE)
+    remote.cuts, remote.resets = [after, after], True
+    try:
+        (file,) = fetch()
+    except DownloadError as error:
+        assert "Run the same command again" in str(error)
+        (file,) = fetch()
+    assert file.path.read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("announced", [-1000, 1000])
+def test_a_wrong_length_is_never_taken_for_the_file(
+    drive: DriveServer, drive_folder: RemoteFolder, announced: int
+) -> None:
+    remote = drive.add_file(drive_folder, "humans.zip", LARGE)
+    remote.announced = announced
+    fetch_failing()
+    assert not [path for path in default_cache_dir().rglob("content*") if "part" not in path.name]
+    remote.announced = 0
+    (file,) = fetch()
+    assert file.path.read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("after", [10_000, CHUNK + 5, 2 * MIB])
+def test_a_killed_download_goes_on_with_what_it_has(
+    drive: DriveServer, drive_folder: RemoteFolder, tmp_path: Path, after: int
+) -> None:
+    remote = drive.add_file(drive_folder, "humans.zip", LARGE)
+    remote.stall_after = after
+    process = start("download")
+    deadline = time.monotonic() + 60
+    while not any(request.sent >= after for request in drive.transfers):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert not [path for path in default_cache_dir().rglob("content*") if "part" not in path.name]
+    remote.stall_after = None
+    before = sum(request.sent for request in drive.transfers)
+    (file,) = fetch()
+    assert file.path.read_bytes() == LARGE
+    again = sum(request.sent for request in drive.transfers) - before
+    # gdown first asks for the whole, and hangs up when the headers are there.
+    assert again <= len(LARGE) - after // CHUNK * CHUNK + 100_000
 
 
 @pytest.mark.parametrize(

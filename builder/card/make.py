@@ -63,8 +63,8 @@ def write_card(manifest: Manifest, folder: Place, *, license_id: str | None = No
     What is the user's in a `README.md` that is there already is kept; see `make_card`.
 
     Raises:
-        FolderError: what is there cannot be read or taken apart, or `license_id` is none.
-        OSError: the file cannot be written.
+        FolderError: what is there cannot be read or taken apart, `license_id` is none, or the file
+            cannot be written.
     """
     path = folder / FILE_NAME
     try:
@@ -74,7 +74,13 @@ def write_card(manifest: Manifest, folder: Place, *, license_id: str | None = No
             f"{path}: cannot be read as text in UTF-8 ({error}). Save it as such, or delete it."
         ) from error
     text = _make(manifest, previous, str(path), None, license_id)
-    write_whole(path, text.encode())
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise FolderError(
+            f"{path}: cannot be written ({error.strerror}). Make room, or make the folder "
+            "writable, and run the same command again."
+        ) from error
     return path
 
 

@@ -101,15 +101,21 @@ def ordered_map(
         workers: processes; 1 runs in this process.
 
     Raises:
-        WorkerLostError: a worker was killed, for example for want of memory.
+        WorkerLostError: a worker was killed, for example for want of memory, or none can start.
     """
     if workers == 1:
         _one_thread_each()
         yield map(function, items)
         return
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
+    try:
+        pool = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+        )
+    except OSError as error:
+        raise WorkerLostError(
+            f"Worker processes cannot be started ({error.strerror}): they need shared memory, as "
+            "in /dev/shm. Provide some, or give --workers 1."
+        ) from error
     try:
         yield _ordered_results(pool, function, items, ahead=2 * workers)
     finally:

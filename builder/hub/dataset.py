@@ -13,6 +13,7 @@ from builder.hub.compare import LocalFile
 from builder.manifest import Manifest, manifest_text, parse_manifest, read_manifest
 from builder.shards import sha256_of
 from builder.staging import DATA, PART, STAGING
+from builder.whole import replacing
 
 PUBLISHED = ".published"
 """Holds, for each repository, the card as this folder last left it there."""
@@ -48,13 +49,23 @@ class Dataset:
         return _text(self._published(repo_id))
 
     def remember_card(self, repo_id: str, text: str) -> None:
-        """Keep what was published, for the folder and for the next merge."""
+        """Keep what was published, for the folder and for the next merge.
+
+        Raises:
+            FolderError: the folder cannot be written.
+        """
         place = self._published(repo_id)
-        place.parent.mkdir(exist_ok=True)
-        for path in (place, self.folder / card.FILE_NAME):
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_text(text, encoding="utf-8", newline="")
-            partial.replace(path)
+        try:
+            place.parent.mkdir(exist_ok=True)
+            for path in (place, self.folder / card.FILE_NAME):
+                with replacing(path) as partial:
+                    partial.write_text(text, encoding="utf-8", newline="")
+        except OSError as error:
+            raise FolderError(
+                f"{self.folder}: cannot be written ({error.strerror}). The dataset is published; "
+                "make the folder writable and publish again, so that it knows the card by which "
+                "the next merge tells your text from this tool's."
+            ) from error
 
     def _published(self, repo_id: str) -> Path:
         return self.folder / PUBLISHED / f"{repo_id.replace('/', '--')}.md"

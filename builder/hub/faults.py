@@ -46,6 +46,7 @@ CLIENT_ERRORS: tuple[type[Exception], ...] = (
     LocalEntryNotFoundError,
     RuntimeError,
     ValueError,
+    KeyError,
 )
 
 

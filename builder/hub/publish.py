@@ -148,14 +148,15 @@ def _send_and_commit(order: Order, plan: PublishPlan) -> PublishResult:
         if done:
             return _finish(order, plan, *done)
         plan = make_publish_plan(order)
+        if plan.comparison.is_empty:
+            # The commit of before, which the Hub made after its answer was given up.
+            return _finish(order, plan, plan.state.commit, None)
         if plan.published != first.published:
             raise HubError(
                 f"{repository.repo_id}: somebody else published to it at the same time. Look "
                 "at what is there; then run `human-segmentation build --update-from`, or publish "
                 "anew."
             )
-        if plan.comparison.is_empty:
-            return _finish(order, plan, plan.state.commit, None)
     raise HubError(
         f"{repository.repo_id}: its branch {order.branch} moved {_CONFLICTS} times meanwhile. "
         "Run the same command again when it is quiet; nothing is sent twice."
