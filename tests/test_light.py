@@ -253,20 +253,6 @@ def test_close_ups_have_the_head_near_the_top_and_go_on_below() -> None:
     assert close >= 36
 
 
-@given(st.integers(0, 2**32))
-def test_a_portrait_cut_at_both_shoulders_keeps_its_chin_on_a_wide_background(seed: int) -> None:
-    person = draw(240, 300, frozenset({"left", "right", "bottom"}), 0, seed)
-    recipe = REALISTIC.replace({"size": 320, "rotation": [0, 0], "max_upscale": 4.0})
-    figure = prepare_figure(np.dstack([scenery(seed, (240, 300)), person.alpha]), recipe)
-    background = scenery(seed + 1, (600, 300))
-    geometry = compose(figure, background, recipe, composite_rng(0, "h", seed)).provenance[
-        "geometry"
-    ]
-    top, bottom = (geometry["scale"] * y + geometry["matrix"][1][2] for y in figure.box[1::2])
-    height = geometry["frame"][1]
-    assert (height - top) / (bottom - top) >= 0.8
-
-
 @given(st.integers(0, 2**32), st.booleans())
 def test_a_realistic_pair_says_all_that_was_done(seed: int, cut: bool) -> None:
     composite = realistic(seed, cut)

@@ -162,13 +162,12 @@ def _poses(
 ) -> Iterator[tuple[_Pose, float]]:
     """Yield drawn poses, then upright ones in frames ever closer to the figure's own aspect."""
     if recipe.framing_probability and rng.random() < recipe.framing_probability:
-        step = _framing_step(figure, background_size)
-        frame = _frame(_crop(background_size, figure, step), figure, recipe)
+        frame = _frame(_crop(background_size, figure, 0.0), figure, recipe)
         shot = _drawn_shot(recipe, rng)
         # What does not fit closely, for its shape or for want of pixels, does from further away.
         for wider in _SHOTS[_SHOTS.index(shot) :]:
             for _ in range(_ATTEMPTS // 2):
-                yield _framed(figure, frame, wider, recipe, rng), step
+                yield _framed(figure, frame, wider, recipe, rng), 0.0
     if rng.random() < recipe.geometry_probability:
         for _ in range(_ATTEMPTS):
             scale = float(rng.uniform(*recipe.scale))
@@ -179,24 +178,6 @@ def _poses(
         yield _Pose(scale, 0.0, (0.0, 0.0)), 0.0
     for step in _ASPECT_STEPS:
         yield _Pose(1.0, 0.0, (0.0, 0.0)), step
-
-
-def _framing_step(figure: Figure, background_size: tuple[int, int]) -> float:
-    """Return how far the frame has to approach the figure's aspect to show it as a close-up does.
-
-    Only a figure that is cut on the left and on the right needs it: as wide as the frame, it would
-    lose its mouth and chin below a frame much wider than high.
-    """
-    if not {"left", "right"} <= figure.cuts.keys():
-        return 0.0
-    left, top, right, bottom = _uncut_box(figure)
-    shares = _SHOWN_OF_CUT if "bottom" in figure.cuts else _SHOWN
-    least = shares["close-up"][0] * (bottom - top) / (right - left) / (1 - _HEADROOM[1])
-    for step in (0.0, *_ASPECT_STEPS):
-        width, height = _crop(background_size, figure, step)
-        if height >= least * width:
-            return step
-    return _ASPECT_STEPS[-1]
 
 
 def _drawn_shot(recipe: Recipe, rng: np.random.Generator) -> Shot:
@@ -225,11 +206,7 @@ def _framed(
     else:
         shares = _SHOWN_OF_CUT if "bottom" in figure.cuts else _SHOWN
         wanted = (1 - upper) / float(rng.uniform(*shares[shot]))
-    scale = wanted * height / (bottom - top)
-    if {"left", "right"} <= figure.cuts.keys():
-        # It will be as wide as the frame, whatever is drawn: what is above its head follows.
-        scale = max(scale, width / (right - left))
-    scale = min(scale, recipe.max_upscale)
+    scale = min(wanted * height / (bottom - top), recipe.max_upscale)
     tall = scale * (bottom - top) / height
     if upper + tall < 1:
         # All of it is shown, be it for want of pixels: then its feet are on the ground.
