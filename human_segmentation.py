@@ -37,7 +37,7 @@ from builder.render import features_of, make_rows, shard_tasks
 from builder.sources import DEFAULT_FOLDER, Found, Sources, collect
 from builder.sources.files import signature
 from builder.sources.layer import Layer
-from builder.sources.published import HUB, commit_of
+from builder.sources.published import commit_of, is_repository
 from builder.version import __version__
 
 __all__ = ["Compositor", "HumanSegmentation", "HumanSegmentationConfig"]
@@ -125,7 +125,7 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
             self.strict,
             dataclasses.asdict(sources),
             [
-                commit_of(path) if path.startswith(HUB) else signature(place_of(path))
+                commit_of(path) if is_repository(path) else signature(place_of(path))
                 for path in (
                     *sources.effective,
                     *sources.humans,

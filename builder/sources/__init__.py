@@ -10,7 +10,12 @@ from builder.places import place_of
 from builder.sources.drive import DEFAULT_FOLDER, default_cache_dir, fetch_folder
 from builder.sources.exclusion import read_exclusion
 from builder.sources.files import Found, find_in_files, find_pictures
-from builder.sources.published import HUB, fetch_kept_layers, find_kept_layers, is_dataset
+from builder.sources.published import (
+    fetch_kept_layers,
+    find_kept_layers,
+    is_dataset,
+    is_repository,
+)
 from builder.sources.sample import sample_candidates
 
 __all__ = ["DEFAULT_FOLDER", "Found", "Sources", "collect"]
@@ -86,10 +91,8 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
             found.candidates += sample_candidates(
                 sources.sample_humans, sources.sample_backgrounds, longest=sources.sample_size
             )
-        elif source.startswith(HUB):
-            found.merge(find_kept_layers(fetch_kept_layers(source, progress=progress)))
-        elif is_dataset(Path(source)):
-            found.merge(find_kept_layers(Path(source)))
+        elif kept := _kept_layers(source, progress=progress):
+            found.merge(find_kept_layers(kept))
         else:
             found.merge(find_pictures(place_of(source), cache_dir))
     for path in sources.humans:
@@ -101,6 +104,14 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
     if not found.candidates:
         raise SourceError(_nothing_found(sources, found))
     return found
+
+
+def _kept_layers(source: str, *, progress: bool) -> Path | None:
+    """Return the folder of a dataset that keeps its layers, if the source is one."""
+    if is_repository(source):
+        return fetch_kept_layers(source, progress=progress)
+    place = place_of(source)
+    return place if isinstance(place, Path) and is_dataset(place) else None
 
 
 def _absolute(source: str) -> str:

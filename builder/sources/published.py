@@ -25,7 +25,7 @@ HUB = "hf://datasets/"
 
 _FILES = "layers/*.parquet"
 _NAME = re.compile(r"(?P<role>human|background)s-(?:train|validation)-\d+\.parquet")
-_REPOSITORY = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
+_REPOSITORY = re.compile(HUB + r"(?P<id>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _CACHE_BYTES = 64 * 1024**2
 _BROKEN = (OSError, pa.ArrowException, ValueError, LookupError, TypeError)
 
@@ -75,11 +75,19 @@ def find_kept_layers(folder: Path) -> Found:
     return found
 
 
-def fetch_kept_layers(url: str, *, progress: bool) -> Path:
+def is_repository(source: str) -> bool:
+    """Tell whether a source names a whole dataset on the Hub, and not something in it."""
+    return _REPOSITORY.fullmatch(source) is not None
+
+
+def fetch_kept_layers(url: str, *, progress: bool) -> Path | None:
     """Download the layers of a dataset on the Hub into its cache, and return their folder.
 
+    Returns:
+        None where it keeps none: there may be folders and archives of pictures in it.
+
     Raises:
-        SourceError: there is no such dataset, it keeps no layers, or the Hub cannot be reached.
+        SourceError: there is no such dataset, or the Hub cannot be reached.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import tqdm
@@ -99,12 +107,7 @@ def fetch_kept_layers(url: str, *, progress: bool) -> Path:
             allow_patterns=[_FILES, "manifest.json"],
             tqdm_class=Bar,
         )
-    if not is_dataset(Path(folder)):
-        raise SourceError(
-            f"{url}: keeps no layers. Whoever made it can add them with "
-            "`human-segmentation build --config layers`."
-        )
-    return Path(folder)
+    return Path(folder) if is_dataset(Path(folder)) else None
 
 
 def commit_of(url: str) -> str:
@@ -121,12 +124,8 @@ def commit_of(url: str) -> str:
 
 
 def _repository(url: str) -> tuple[str, str | None]:
-    match = _REPOSITORY.fullmatch(url.removeprefix(HUB))
-    if not match:
-        raise SourceError(
-            f"{printable(url)}: names no dataset. Write {HUB}NAMESPACE/NAME, or "
-            f"{HUB}NAMESPACE/NAME@REVISION."
-        )
+    match = _REPOSITORY.fullmatch(url)
+    assert match
     return match["id"], match["revision"]
 
 
