@@ -98,8 +98,8 @@ def test_a_background_remover_is_trained_judged_and_used(
         assert 0 < everywhere["IoU"] < 1
         for values in judged.values():
             assert all(0 <= value <= 1 for value in values.values())
-    # A rectangle of 70 by 40 in a square of 160.
-    assert scores["photos"]["all foreground"]["IoU"] == pytest.approx(70 * 40 / 160**2, abs=0.01)
+    # A rectangle of 70 by 40 that goes on below, in a square of 160.
+    assert scores["photos"]["all foreground"]["IoU"] == pytest.approx(105 * 40 / 160**2, abs=0.01)
     log = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert log[0] == "step,seconds,pairs,loss"
     assert Image.open(tmp_path / "run" / "grid.jpg").width == 3 * 64
