@@ -206,3 +206,14 @@ def test_an_update_behind_a_url_is_refused(storage: Storage) -> None:
     done = build_at(storage.url("pairs"), "--update")
     assert done.returncode == 1
     assert "an update needs a folder of the local disk" in done.stderr
+
+
+def test_layers_are_kept_behind_a_url_as_they_are_here(storage: Storage, tmp_path: Path) -> None:
+    url = storage.url("pairs")
+    assert build_at(url, "--config", "layers").returncode == 0
+    here = contents(build(tmp_path / "here", *SMALL, "--config", "layers"))
+    assert any(name.startswith("layers/humans-train-") for name in here)
+    assert storage.files("pairs") == here
+    again = build_at(url, "--config", "layers")
+    assert "0 shards written, 6 kept" in again.stdout
+    assert storage.files("pairs") == here

@@ -106,14 +106,6 @@ def collect(sources: Sources, *, progress: bool = True) -> Found:
     return found
 
 
-def _kept_layers(source: str, *, progress: bool) -> Path | None:
-    """Return the folder of a dataset that keeps its layers, if the source is one."""
-    if is_repository(source):
-        return fetch_kept_layers(source, progress=progress)
-    place = place_of(source)
-    return place if isinstance(place, Path) and is_dataset(place) else None
-
-
 def _absolute(source: str) -> str:
     if source in ("drive", "sample") or "://" in source:
         return source
