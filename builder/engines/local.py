@@ -14,6 +14,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _MALLOPT = {-1: 512 * 1024**2, -2: 64 * 1024**2, -3: 32 * 1024**2}
 
 _HUMANS_AT_ONCE = 8
 _TASKS_PER_WORKER = 4
+_LOOK_SECONDS = 2.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -134,7 +136,7 @@ def _ordered_results(
     )
     try:
         while running:
-            result = running.popleft().result()
+            result = _result_of(running.popleft(), pool)
             for item in itertools.islice(iterator, 1):
                 running.append(pool.submit(function, item))
             yield result
@@ -143,6 +145,29 @@ def _ordered_results(
             "A worker process was killed, most often for want of memory. Run the same command "
             "again, perhaps with fewer --workers: it goes on where it stopped."
         ) from error
+
+
+def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
+    """Return a result, looking now and then whether it can still come.
+
+    The pool notices a worker that was killed, but for one: who is killed while it hands over a
+    result leaves half of it in the pipe, and the pool reads on for ever, since others could write.
+    """
+    while True:
+        try:
+            return future.result(timeout=_LOOK_SECONDS)
+        except FutureTimeoutError:
+            if future.done():
+                return future.result()
+            if any(worker.exitcode is not None for worker in list(pool._processes.values())):
+                _close_results(pool)
+
+
+def _close_results(pool: ProcessPoolExecutor) -> None:
+    """End all who could write into the pipe of results: then the pool sees that it is broken."""
+    for worker in list(pool._processes.values()):
+        worker.kill()
+    pool._result_queue._writer.close()  # type: ignore[attr-defined]
 
 
 def _start_worker() -> None:

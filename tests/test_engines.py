@@ -1,0 +1,48 @@
+"""Local processes: what becomes of a build whose worker is killed at the worst moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pytest
+
+from builder.engines import ordered_map
+from builder.errors import WorkerLostError
+
+
+def killed_while_handing_over(number: int) -> int:
+    """Die with half of a result written, as a worker may that is out of memory."""
+    if number:
+        time.sleep(0.2)
+        return number
+
+    def half(self: Connection, data: Any) -> None:
+        os.write(self.fileno(), struct.pack("!i", len(data)) + bytes(data)[:-1])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._send_bytes = half  # type: ignore[method-assign]
+    return number
+
+
+def test_a_worker_that_is_killed_while_it_hands_over_a_result_is_noticed() -> None:
+    started = time.monotonic()
+    with (
+        pytest.raises(WorkerLostError, match="A worker process was killed"),
+        ordered_map(killed_while_handing_over, range(8), 2) as results,
+    ):
+        list(results)
+    assert time.monotonic() - started < 30
+
+
+def timing_out(number: int) -> int:
+    raise TimeoutError(f"number {number}")
+
+
+def test_an_error_of_the_function_itself_is_raised() -> None:
+    with pytest.raises(TimeoutError, match="number 0"), ordered_map(timing_out, [0], 2) as results:
+        list(results)
