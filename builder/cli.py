@@ -36,6 +36,10 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("\nInterrupted. Run the same command again: it goes on from here.", err=True)
         sys.exit(_INTERRUPTED)
+    finally:
+        # While Python takes itself down a signal would end it as if the work was not done.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _terminate(*_: object) -> None:

@@ -33,6 +33,7 @@ from builder.manifest import Manifest, manifest_text, read_manifest
 from builder.plan import Split
 from builder.recipe import Recipe
 from builder.render import LABEL_COLUMNS, encode_png, features_of
+from builder.rows import small_batches
 from builder.staging import DATA
 from builder.version import __version__
 
@@ -48,7 +49,6 @@ _GREY = ("mask", "trimap")
 # Ids become names of files, and a dataset may come from anywhere.
 _ID = re.compile(r"[0-9a-f]{32}-[0-9]{4,}")
 _SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpg": b"\xff\xd8\xff", "webp": b"RIFF"}
-_BATCH_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ def _rows(part: Part) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(part.shard) as file:
             groups = range(file.num_row_groups) if part.group is None else [part.group]
-            for batch in file.iter_batches(_BATCH_ROWS, row_groups=list(groups)):
+            for batch in small_batches(file, groups):
                 for row in batch.to_pylist():
                     if not _ID.fullmatch(str(row["id"])):
                         raise _damaged(part.shard, "the id of a row is none of this tool's")

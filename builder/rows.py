@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,12 +133,23 @@ def _read_rows(path: Place, wanted: list[int]) -> Iterator[pa.RecordBatch]:
         raise _unreadable(path, error) from error
 
 
+def small_batches(
+    file: pq.ParquetFile, groups: Iterable[int], columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of some row groups, a few at a time: one group at most is held in memory.
+
+    Arrow keeps all groups of one iteration until it ends.
+    """
+    for group in groups:
+        yield from file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns)
+
+
 def _read_group(file: pq.ParquetFile, group: int, wanted: list[int]) -> Iterator[pa.RecordBatch]:
     """Yield rows of a row group. Small batches bound the memory that a huge row group takes."""
     if not wanted:
         return
     start = 0
-    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=list(_COLUMNS)):
+    for batch in small_batches(file, [group], list(_COLUMNS)):
         yield from (
             batch.slice(row - start, 1) for row in wanted if start <= row < start + batch.num_rows
         )

