@@ -30,12 +30,14 @@ from builder.decoding import decode_background
 from builder.engines import ordered_map
 from builder.errors import FolderError, LayerError
 from builder.manifest import Manifest, manifest_text, read_manifest
+from builder.places import write_whole
 from builder.plan import Split
 from builder.recipe import Recipe
 from builder.render import LABEL_COLUMNS, encode_png, features_of
 from builder.rows import small_batches
 from builder.staging import DATA
 from builder.version import __version__
+from builder.whole import replacing
 
 Layout = Literal["folder", "webdataset"]
 LAYOUTS: tuple[Layout, ...] = ("folder", "webdataset")
@@ -169,7 +171,7 @@ def _open(output: Path, manifest: Manifest, to: Layout) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FolderError(f"{output}: holds other files. Choose another place, or an empty folder.")
     output.mkdir(parents=True, exist_ok=True)
-    _write_whole(marker, json.dumps(own).encode())
+    write_whole(marker, json.dumps(own).encode())
 
 
 def _write_pictures(part: Part) -> tuple[int, int]:
@@ -184,7 +186,7 @@ def _write_pictures(part: Part) -> tuple[int, int]:
                 kept += 1
                 continue
             folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(path, _as_png(row, column, part))
+            write_whole(path, _as_png(row, column, part))
             written += 1
     return written, kept
 
@@ -194,21 +196,16 @@ def _write_tar(part: Part) -> tuple[int, int]:
     target = part.output / f"{part.shard.stem}.tar"
     if target.exists():
         return 0, 1
-    partial = _partial(target)
-    try:
-        with partial.open("wb") as file:
-            with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                for row in _rows(part):
-                    for name, data in _members(row, part).items():
-                        # No time and no owner: the same dataset gives the same bytes.
-                        info = tarfile.TarInfo(name)
-                        info.size = len(data)
-                        archive.addfile(info, io.BytesIO(data))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as partial, partial.open("wb") as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for row in _rows(part):
+                for name, data in _members(row, part).items():
+                    # No time and no owner: the same dataset gives the same bytes.
+                    info = tarfile.TarInfo(name)
+                    info.size = len(data)
+                    archive.addfile(info, io.BytesIO(data))
+        file.flush()
+        os.fsync(file.fileno())
     return 1, 0
 
 
@@ -264,19 +261,6 @@ def _rows(part: Part) -> Iterator[dict[str, Any]]:
 
 def _pictures(row: dict[str, Any]) -> list[str]:
     return [name for name in ("image", "mask", *LABEL_COLUMNS.values()) if name in row]
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = _partial(path)
-    try:
-        partial.write_bytes(data)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _counted(output: Path, manifest: Manifest, to: Layout) -> dict[Split, int]:
