@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import struct
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -37,6 +39,28 @@ def test_a_worker_that_is_killed_while_it_hands_over_a_result_is_noticed() -> No
     ):
         list(results)
     assert time.monotonic() - started < 30
+
+
+def killed(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def slowly_after_the_first() -> Iterator[int]:
+    yield 0
+    while multiprocessing.active_children():
+        time.sleep(0.05)
+    # The pool needs a moment more to know that it is broken.
+    time.sleep(0.5)
+    yield 1
+
+
+def test_a_worker_that_is_killed_while_work_is_still_handed_out_is_noticed() -> None:
+    with (
+        pytest.raises(WorkerLostError, match="A worker process was killed"),
+        ordered_map(killed, slowly_after_the_first(), 2) as results,
+    ):
+        list(results)
 
 
 def timing_out(number: int) -> int:

@@ -47,13 +47,20 @@ def assert_nothing_looks_whole_but_is_not(output: Path, undisturbed: Path) -> No
         assert digests(output / "data") == digests(undisturbed / "data")
 
 
+def is_worker(pid: int) -> bool:
+    """Tell workers from multiprocessing's resource tracker, which is a child too."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
+
+
 def victims(process: subprocess.Popen[str], who: str) -> list[int]:
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     except FileNotFoundError:
         children = []
-    # The first child may be multiprocessing's resource tracker.
-    workers = [int(child) for child in children][-1:]
+    workers = [int(child) for child in children if is_worker(int(child))][-1:]
     return {"parent": [process.pid], "worker": workers, "all": [process.pid, *workers]}[who]
 
 

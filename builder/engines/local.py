@@ -131,10 +131,10 @@ def _ordered_results(
     ahead: int,
 ) -> Iterator[Result]:
     iterator = iter(items)
-    running: deque[Future[Result]] = deque(
-        pool.submit(function, item) for item in itertools.islice(iterator, ahead)
-    )
+    running: deque[Future[Result]] = deque()
     try:
+        for item in itertools.islice(iterator, ahead):
+            running.append(pool.submit(function, item))
         while running:
             result = _result_of(running.popleft(), pool)
             for item in itertools.islice(iterator, 1):
