@@ -41,14 +41,19 @@ def main() -> None:
     options = _options()
     load, started = os.getloadavg()[0], time.monotonic()
     results: list[Result] = []
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     with tempfile.TemporaryDirectory() as place:
-        for name in options.only:
+        for number, name in enumerate(options.only, 1):
             results += BENCHMARKS[name](_for_one(name, options, Path(place)))
-    about = f"{conditions(load)}\n{time.monotonic() - started:.0f} s in all."
+            about = f"{conditions(load)}\n{time.monotonic() - started:.0f} s in all."
+            left = ", ".join(options.only[number:])
+            if options.results:
+                # What took long to measure is not lost when a later case is cut short.
+                unfinished = f"\nUnfinished: {left} did not run." if left else ""
+                written = write_results(results, about + unfinished, command, options.results)
     print(f"\n{about}\n\n{table(results)}")
     if options.results:
-        command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
-        print(f"\nWritten to {write_results(results, about, command, options.results)}")
+        print(f"\nWritten to {written}")
 
 
 def _options() -> argparse.Namespace:

@@ -12,8 +12,7 @@ from benchmarks.paired import in_a_fresh_process
 from benchmarks.results import Result, figure, limited
 from benchmarks.workload import (
     Workload,
-    checked_layers,
-    copy_layers,
+    as_in_the_data_set,
     plan_workload,
     write_shards,
 )
@@ -21,14 +20,13 @@ from builder.engines import ordered_map
 from builder.render import make_rows
 
 _FIRST = 1_000
-# More than a worker keeps decoded, so that its caches are full.
-_HUMANS, _BACKGROUNDS = 64, 208
+# With the data set's four pairs of each human so many have more layers than workers keep decoded.
+_LAYERS_FOR = 2_000
 
 
 def measure_memory(options: Options) -> list[Result]:
     """Watch the workers of one build, at the default size, realistic."""
-    folder = copy_layers(options.layers, options.place / "memory", _HUMANS, _BACKGROUNDS)
-    layers = checked_layers(folder)
+    layers = as_in_the_data_set(options, min(options.memory_pairs, _LAYERS_FOR))
     work = plan_workload(layers, "realistic", options.memory_pairs, size=1024)
     marks = [min(_FIRST, work.pairs // 2), work.pairs]
     peaks = in_a_fresh_process(_peaks, work, options.workers, marks, options.place)

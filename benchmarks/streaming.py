@@ -42,6 +42,8 @@ ROW_GROUPS = (4, 8, 16, 32, 64, 100)
 # So that a benchmark's few pairs make more files than workers; the matrix needs 100 rows in a file.
 _FEW_MEGABYTES, _MEGABYTES = 16.0, 64.0
 _OTHER_SHARDS = (16.0, 256.0)
+# Fewer are read within a second, and one worker's last file is much of that.
+_LEAST_PAIRS = 832
 _COMMON = ("raw", "own", "opencv")
 """Decoders that there are for all formats."""
 _COLUMNS = (
@@ -80,8 +82,9 @@ def measure_reading(options: Options) -> list[Result]:
         return [not_run("reading", f"needs {', '.join(missing)}: the extra `bench`")]
     options.say("composing and writing pairs in three formats")
     usual = load_recipe("realistic").row_group_rows
-    rows, layers = _rows(options.layers, options.pairs, options.workers)
-    ours = _as_parquet(rows, layers, options.pairs, options.place, usual, _FEW_MEGABYTES)
+    pairs = max(options.pairs, _LEAST_PAIRS)
+    rows, layers = _rows(options.layers, pairs, options.workers)
+    ours = _as_parquet(rows, layers, pairs, options.place, usual, _FEW_MEGABYTES)
     stored = [ours, *_as_others(rows, ours)]
     results = []
     with loopback_hub({each.repository: each.folder for each in stored}) as hub:

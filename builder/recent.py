@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 T = TypeVar("T")
 
@@ -29,3 +33,13 @@ class Recent(Generic[T]):
         while self._bytes > self._max_bytes and len(self._made) > 1:
             self._bytes -= self._bytes_of(self._made.popitem(last=False)[1])
         return made
+
+
+def apart(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return a copy in memory of its own.
+
+    What is kept for long would lie on the heap between what is not, with holes that nothing fits.
+    """
+    copy = np.frombuffer(mmap.mmap(-1, pixels.nbytes), np.uint8).reshape(pixels.shape)
+    copy[...] = pixels
+    return copy

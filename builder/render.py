@@ -20,7 +20,7 @@ from builder.compose.figure import Figure
 from builder.decoding import decode_background, decode_human
 from builder.errors import FolderError, LayerError, PlanError
 from builder.plan import Pair, Shard, companions_of
-from builder.recent import Recent
+from builder.recent import Recent, apart
 from builder.recipe import Recipe
 from builder.sources.layer import Layer
 
@@ -271,12 +271,17 @@ def decode_scene(layer: Layer, recipe: Recipe) -> Pixels:
 
 def _companion(layer: Layer, recipe: Recipe) -> Figure:
     """Return a figure that several humans of a shard meet; not to be written to."""
-    return _recent_companions().get((layer.id, recipe), lambda: decode_figure(layer, recipe))
+
+    def decode() -> Figure:
+        figure = decode_figure(layer, recipe)
+        return replace(figure, pixels=apart(figure.pixels))
+
+    return _recent_companions().get((layer.id, recipe), decode)
 
 
 def _background(layer: Layer, recipe: Recipe) -> Pixels:
     """Return a decoded background, uint8 (H, W, 3) RGB; not to be written to."""
-    return _recent_backgrounds().get((layer.id, recipe), lambda: decode_scene(layer, recipe))
+    return _recent_backgrounds().get((layer.id, recipe), lambda: apart(decode_scene(layer, recipe)))
 
 
 @functools.cache

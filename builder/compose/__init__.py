@@ -110,7 +110,8 @@ def _lit(
         warped, position = warp(each.figure, each.placement)
         stands = _stands(each.figure, position, warped, canvas)
         # One scene has one sun: all of its figures draw the same values.
-        stage, applied = light(Stage(canvas, warped, position, stands), recipe, copy.deepcopy(rng))
+        own_rng = copy.deepcopy(rng) if len(placed) > 1 else rng
+        stage, applied = light(Stage(canvas, warped, position, stands), recipe, own_rng)
         canvas = stage.canvas
         lit = (stage.figure, stage.position)
         joined, place = join((joined, place), lit) if figures else lit
