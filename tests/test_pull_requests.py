@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from collections.abc import Callable
@@ -109,6 +110,20 @@ def test_an_open_pull_request_gets_what_was_changed_in_the_card(hub: HubServer, 
     assert b"To all." in hub.files(REPO, "refs/pr/1")["README.md"]
     assert len(hub.commits(REPO, "refs/pr/1")) == len(hub.commits(REPO)) + 2
     assert hub.sent("upload") == 0
+
+
+@lfs_alone
+def test_an_open_pull_request_of_another_day_is_gone_on_with(hub: HubServer, desk: Path) -> None:
+    send(desk)
+    add_humans(desk, 50)
+    first = send(desk, create_pr=True)
+    card = hub.files(REPO, "refs/pr/1")["README.md"].decode()
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    assert f", {today}" in card
+    older = card.replace(f", {today}", ", 2001-01-01").encode()
+    hub.commit(REPO, {"README.md": older}, revision="refs/pr/1")
+    assert send(desk, create_pr=True).url == first.url
+    assert requests_of(hub, "open") == [1]
 
 
 @lfs_alone

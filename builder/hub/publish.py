@@ -80,7 +80,8 @@ def publish(
         branch: to move; created at the head of the default one if need be.
         tag: to put on the commit.
         message: of the commit; says what changed if it is None.
-        create_pr: whether to open a pull request instead of moving the branch.
+        create_pr: whether to open a pull request instead of moving the branch; an open one of the
+            same build is gone on with.
         private: whether a repository that has to be created is private.
         token: None for the one of `hf auth login` or HF_TOKEN.
         dry_run: whether to stop once it is known what would be done.
