@@ -229,11 +229,14 @@ def test_whatever_fails_once_no_second_pull_request_opens(
     method, path = ASKING[step]
     for number, (name, fault) in enumerate(FAULTS.items()):
         desk = fresh(hub, tmp_path, updated, str(number))
+        if step == "read the pull request":
+            send(desk, create_pr=True)
         hub.faults.append(Fault(method, path, **fault))
         try:
             send(desk, create_pr=True)
         except HubError as error:
             assert name in REFUSING, f"{step}, {name}: {error}"
+        assert any(re.search(path, r.path) and r.method == method for r in hub.requests)
         hub.faults.clear()
         send(desk, create_pr=True)
         refs = hub.repositories[REPO].refs
