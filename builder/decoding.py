@@ -6,6 +6,7 @@ and whatever a decoder raises becomes a `LayerError`.
 
 from __future__ import annotations
 
+import ctypes
 import io
 import struct
 import zlib
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
 
 from builder.errors import LayerError
 from builder.sources.layer import printable
@@ -56,6 +57,19 @@ _PNG_MEANING = (
     b"zTXtRaw profile type exif",
     b"iTXtXML:com.adobe.xmp",
 )
+
+
+def _silence_libtiff() -> None:
+    """Keep what libtiff says of broken pictures off the terminal: Pillow raises for it anyway."""
+    library = ctypes.CDLL(_imaging.__file__)
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        setter = getattr(library, name, None)
+        if setter is not None:
+            setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+            setter(None)
+
+
+_silence_libtiff()
 
 
 def decode_human(data: bytes, max_pixels: int) -> Pixels:

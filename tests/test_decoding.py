@@ -109,3 +109,17 @@ def test_what_surrounds_the_pixels_says_nothing(capfd: pytest.CaptureFixture[str
     for data in (noisy, too_long):
         assert np.array_equal(decode_background(data, LIMIT), VIEW)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_broken_tiffs_are_refused_silently(
+    compression: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    held = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(held, "TIFF", compression=compression)
+    data = bytearray(held.getvalue())
+    data[500:540] = bytes(range(200, 240))
+    with pytest.raises(LayerError, match="broken picture"):
+        decode_background(bytes(data), 10_000)
+    assert capfd.readouterr() == ("", "")

@@ -78,15 +78,6 @@ def test_passing_faults_are_waited_out(hub: HubServer, desk: Path, step: str, fa
     assert hub.repositories[REPO].names("tags") == {"v1": result.commit}
 
 
-def test_a_lost_answer_opens_no_second_pull_request(hub: HubServer, desk: Path) -> None:
-    send(desk)
-    add_humans(desk, 50)
-    hub.faults.append(Fault("POST", r"/commit/|/discussions$", hang_up="after"))
-    send(desk, create_pr=True)
-    assert "refs/pr/1" in hub.repositories[REPO].refs
-    assert "refs/pr/2" not in hub.repositories[REPO].refs
-
-
 @pytest.mark.parametrize("step", ["tree", "preupload", "commit", "put or xorb"])
 def test_a_lasting_fault_leaves_the_branch_and_says_what_to_run(
     hub: HubServer, desk: Path, step: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from builder.hub.faults import (
 )
 from builder.hub.plan import Order, PublishPlan, make_publish_plan
 from builder.hub.progress import CountedFile, SendingBar
-from builder.hub.repository import DEFAULT_BRANCH, Repository
+from builder.hub.pull_request import await_pull_request, find_pull_request
+from builder.hub.repository import DEFAULT_BRANCH, PULL_REQUESTS, PullRequest, Repository
 from builder.hub.verify import verify
 from builder.version import __version__
 
@@ -79,7 +80,8 @@ def publish(
         branch: to move; created at the head of the default one if need be.
         tag: to put on the commit.
         message: of the commit; says what changed if it is None.
-        create_pr: whether to open a pull request instead of moving the branch.
+        create_pr: whether to open a pull request instead of moving the branch; an open one of the
+            same build is gone on with.
         private: whether a repository that has to be created is private.
         token: None for the one of `hf auth login` or HF_TOKEN.
         dry_run: whether to stop once it is known what would be done.
@@ -103,10 +105,20 @@ def publish(
     _ask(plan, confirm)
     if plan.comparison.is_empty:
         return _finish(order, plan, plan.state.commit, None)
-    opened = _opened_already(order, plan) if create_pr else None
-    if opened:
-        return _finish(order, plan, *opened)
+    request = find_pull_request(order, plan) if create_pr else None
+    if request:
+        return _go_on_with(request, order, plan)
     return _send_and_commit(order, plan)
+
+
+def _go_on_with(request: PullRequest, order: Order, plan: PublishPlan) -> PublishResult:
+    """Bring an open pull request up to what is to be published."""
+    order = replace(order, branch=request.revision, create_pr=False)
+    missing = make_publish_plan(order)
+    if missing.comparison.is_empty:
+        plan = replace(plan, files=missing.files)
+        return _finish(order, plan, missing.state.commit, request.revision)
+    return _send_and_commit(order, missing)
 
 
 def _teller(progress: bool) -> Callable[[str], None]:
@@ -198,7 +210,8 @@ def _commit(
     """Move the branch, or open a pull request.
 
     Returns:
-        The commit and the pull request's number; None if the branch moved since it was looked at.
+        The commit and the pull request's reference; None if the branch moved since it was looked
+        at.
     """
     repository, what = order.repository, f"commit to {plan.repo_id}"
     for attempt in range(1, ATTEMPTS + 1):
@@ -211,7 +224,6 @@ def _commit(
                 parent=str(plan.state.commit or repository.state(plan.branch).commit),
                 create_pr=order.create_pr,
             )
-            return str(info.oid), info.pr_revision
         except CLIENT_ERRORS as raised:
             error = cause_of(raised)
             if status_of(error) in (409, 412):
@@ -219,11 +231,17 @@ def _commit(
             if attempt == ATTEMPTS or not is_passing(error):
                 raise explained(error, what) from None
             wait_for(error, attempt, tell=_teller(order.progress))
+        else:
+            # An earlier attempt may have opened one after all, which is then the one to keep.
+            first = find_pull_request(order, plan) if order.create_pr and attempt > 1 else None
+            if first:
+                return str(first.state.commit), first.revision
+            return str(info.oid), info.pr_revision
         # The answer may have been lost, and not the request.
         if order.create_pr:
-            opened = _opened_already(order, plan)
-            if opened:
-                return opened
+            request = await_pull_request(order, plan, error)
+            if request:
+                return str(request.state.commit), request.revision
         else:
             now = repository.state(plan.branch)
             if plan.is_met_by(now):
@@ -231,17 +249,6 @@ def _commit(
             if now.commit != plan.state.commit:
                 return None
     raise AssertionError("unreachable")
-
-
-def _opened_already(order: Order, plan: PublishPlan) -> tuple[str, str] | None:
-    """Return the commit and the reference of an open pull request that holds all of it."""
-    if order.user is None or plan.state.commit is None:
-        return None
-    for request in order.repository.open_pull_requests(order.user):
-        state = order.repository.state(request.revision)
-        if plan.is_met_by(state):
-            return str(state.commit), request.revision
-    return None
 
 
 def _message(order: Order, plan: PublishPlan) -> str:
@@ -261,6 +268,8 @@ def _finish(
     """Tag, verify, and remember what is there now."""
     repository = order.repository
     assert commit is not None
+    if pull_request is None and order.branch.startswith(PULL_REQUESTS):
+        pull_request = order.branch
     if order.tag:
         repository.tag(order.tag, commit)
     revision = order.tag or pull_request or commit

@@ -23,6 +23,7 @@ from builder.hub.faults import ATTEMPTS, clean, patiently, status_of
 Result = TypeVar("Result")
 TYPE = "dataset"
 DEFAULT_BRANCH = "main"
+PULL_REQUESTS = "refs/pr/"
 # Without one the client waits for ever; a commit of many files may take the Hub a minute.
 TIMEOUT = 120.0
 # The Xet client itself is patient with a storage that fails, for four minutes each time.
@@ -39,11 +40,11 @@ class RemoteState:
 
 @dataclass(frozen=True)
 class PullRequest:
-    """An open pull request of the user."""
+    """An open pull request of the user, and what it holds."""
 
     number: int
     revision: str
-    url: str
+    state: RemoteState
 
 
 class Repository:
@@ -246,24 +247,39 @@ class Repository:
             )
 
     def open_pull_requests(self, author: str) -> list[PullRequest]:
-        """Return the user's open pull requests, newest first."""
+        """Return the user's open pull requests, oldest first."""
+        found = self._do(
+            lambda: list(
+                self._api.get_repo_discussions(
+                    self.repo_id,
+                    repo_type=TYPE,
+                    author=author,
+                    discussion_type="pull_request",
+                    discussion_status="open",
+                )
+            ),
+            f"list the pull requests of {self.repo_id}",
+        )
+        return [
+            PullRequest(one.num, str(one.git_reference), self.state(str(one.git_reference)))
+            for one in sorted(found, key=lambda one: one.num)
+        ]
 
-        def list_them() -> list[PullRequest]:
-            found = self._api.get_repo_discussions(
-                self.repo_id,
-                repo_type=TYPE,
-                author=author,
-                discussion_type="pull_request",
-                discussion_status="open",
-            )
-            return [
-                PullRequest(one.num, str(one.git_reference), f"{self.url}/discussions/{one.num}")
-                for one in found
-            ]
+    def base_of(self, request: PullRequest) -> str:
+        """Return the branch that a pull request is for."""
+        details = self._do(
+            lambda: self._api.get_discussion_details(self.repo_id, request.number, repo_type=TYPE),
+            f"read the pull request {request.number} of {self.repo_id}",
+        )
+        return str(details.target_branch).removeprefix("refs/heads/")
 
-        return sorted(
-            self._do(list_them, f"list the pull requests of {self.repo_id}"),
-            key=lambda one: -one.number,
+    def close(self, request: PullRequest, comment: str) -> None:
+        """Close a pull request, saying why."""
+        self._do(
+            lambda: self._api.change_discussion_status(
+                self.repo_id, request.number, "closed", comment=comment, repo_type=TYPE
+            ),
+            f"close the pull request {request.number} of {self.repo_id}",
         )
 
     def _do(self, action: Callable[[], Result], what: str, attempts: int = ATTEMPTS) -> Result:

@@ -37,7 +37,14 @@ def _found(repository: Repository, number: str) -> PullRequest:
 @route("GET", _DISCUSSIONS)
 def list_discussions(hub: HubServer, request: Request, repo: str) -> Answer:
     repository = access.repository(hub, request, repo)
-    found = [_described(repository, pull) for pull in repository.pull_requests.values()]
+    wanted = {name: values[-1] for name, values in request.query.items()}
+    found = [
+        _described(repository, pull)
+        for pull in repository.pull_requests.values()
+        if wanted.get("type", "pull_request") in ("all", "pull_request")
+        and wanted.get("author", access.USER) == access.USER
+        and wanted.get("status", "all") in ("all", "closed" if pull.status == "closed" else "open")
+    ]
     return reply({"discussions": found, "count": len(found), "start": 0})
 
 
@@ -67,3 +74,19 @@ def show_discussion(hub: HubServer, request: Request, repo: str, number: str) ->
     changes = {"base": f"refs/heads/{pull.base}"}
     details = {"events": [comment], "changes": changes, "filesWithConflicts": [], "diff": ""}
     return reply({**_described(repository, pull), **details})
+
+
+@route("POST", _DISCUSSIONS + "/{number}/status")
+def change_status(hub: HubServer, request: Request, repo: str, number: str) -> Answer:
+    repository = access.repository(hub, request, repo, "contribute")
+    pull = _found(repository, number)
+    pull.status = request.json()["status"]
+    hub.save(repository)
+    event = {
+        "id": f"{number}-1",
+        "type": "status-change",
+        "createdAt": pull.date,
+        "author": {"name": access.USER},
+        "data": {"status": pull.status},
+    }
+    return reply({"newStatus": event})

@@ -58,7 +58,7 @@ class PullRequest:
     description: str
     base: str
     date: str
-    status: Literal["draft", "open"] = "open"
+    status: Literal["draft", "open", "closed"] = "open"
 
 
 def now() -> str:
