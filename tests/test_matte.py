@@ -72,6 +72,26 @@ def test_haze_goes_and_leaves_no_edge_behind() -> None:
     assert steps.max() <= 7
 
 
+@pytest.mark.parametrize("apart", [40, 2])
+def test_specks_go_whether_there_are_few_or_noise_all_over(apart: int) -> None:
+    clean = cv2.resize(figure(), (768, 1024), interpolation=cv2.INTER_CUBIC)
+    cv2.circle(clean, (100, 100), 70, 255, -1)
+    clean = clean_matte(clean, CLASSIC)
+    alpha = clean.copy()
+    # Of a hole in the figure, a speck is a part of its own.
+    cv2.circle(alpha, (384, 700), 40, 0, -1)
+    holed = clean_matte(alpha, CLASSIC)
+    alpha[::apart, ::apart] = np.where(
+        cv2.dilate(alpha, np.ones((5, 5)))[::apart, ::apart], alpha[::apart, ::apart], 200
+    )
+    alpha[15:185, 15:185] = clean[15:185, 15:185]
+    alpha[700, 384] = 200
+    # What stays lies in the midst of what goes.
+    cv2.circle(alpha, (100, 100), 80, 200, 1)
+    assert (alpha != holed).any()
+    assert np.array_equal(clean_matte(alpha, CLASSIC), holed)
+
+
 def test_specks_go_and_a_second_person_stays() -> None:
     alpha = figure()
     speck, person = alpha.copy(), alpha.copy()

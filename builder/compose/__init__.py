@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from builder.compose.blend import Pixels, blend, resize_background, warp
@@ -83,7 +84,7 @@ def compose(
         placed = add_companions(placed[0], companions, recipe, company_rng)
     stage, figures = _lit(canvas, placed if shown else [], recipe, light_rng)
     first = next((values for values in figures if not values["number"]), None)
-    image = stage.canvas.copy()
+    image = stage.canvas.copy() if "background" in recipe.labels else stage.canvas
     mask = blend(image, stage.figure, stage.position, linear=recipe.blend_light == "linear")
     labels, on_labels = _labels(stage, mask, recipe, label_rng)
     image, on_composite = alter_composite(image, recipe, composite_rng_)
@@ -94,7 +95,7 @@ def compose(
         "figures": figures if len(figures) > 1 else [],
         "operations": on_composite,
         **on_labels,
-        "coverage": round(float(mask.mean(dtype=np.float64)) / 255, 4),
+        "coverage": round(cv2.sumElems(mask)[0] / mask.size / 255, 4),
     }
     return Composite(image, mask, labels, provenance)
 

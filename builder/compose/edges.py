@@ -36,10 +36,10 @@ def decontaminate(premultiplied: Pixels, strength: float) -> Pixels:
         return premultiplied
     alpha = np.asarray(cv2.extractChannel(premultiplied, 3))
     # Few pixels are partly transparent, and no other is changed.
-    partial = np.flatnonzero(cv2.inRange(alpha, np.array(1), np.array(254)))
+    partial = np.flatnonzero(alpha - np.uint8(1) < 254)
     if not partial.size:
         return premultiplied
-    opacity = np.repeat(alpha.ravel()[partial], 4).reshape(-1, 1, 4)
+    opacity = np.repeat(alpha.ravel()[partial], 4).reshape(1, -1, 4)
     own = _pixels_at(premultiplied, partial)
     nearby = cv2.multiply(
         _pixels_at(_nearby_colour(premultiplied), partial), opacity, scale=1 / 255
@@ -56,8 +56,8 @@ def decontaminate(premultiplied: Pixels, strength: float) -> Pixels:
 
 
 def _pixels_at(pixels: Pixels, places: npt.NDArray[np.intp]) -> Pixels:
-    """Return uint8 (n, 1, 4): some pixels of a picture of four channels."""
-    return _as_words(pixels)[places].view(np.uint8).reshape(-1, 1, 4)
+    """Return uint8 (1, n, 4), which OpenCV takes as one row: some pixels of a picture."""
+    return _as_words(pixels)[places].view(np.uint8).reshape(1, -1, 4)
 
 
 def _as_words(pixels: Any) -> npt.NDArray[np.uint32]:

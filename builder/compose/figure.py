@@ -72,12 +72,12 @@ def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
         recipe: the haze and speck knobs, and `decontamination`, matter.
     """
     height, width = rgba.shape[:2]
-    alpha = clean_matte(np.ascontiguousarray(rgba[..., 3]), recipe)
+    alpha = clean_matte(np.asarray(cv2.extractChannel(rgba, 3), dtype=np.uint8), recipe)
     left, top, right, bottom = box = bounding_box(alpha)
     cropped = rgba[top:bottom, left:right].copy()
-    cropped[..., 3] = alpha[top:bottom, left:right]
+    cv2.insertChannel(alpha[top:bottom, left:right], cropped, 3)
     premultiplied = np.asarray(cv2.cvtColor(cropped, cv2.COLOR_RGBA2mRGBA), dtype=np.uint8)
-    points, weights = _sample_points(cropped[..., 3], left, top)
+    points, weights = _sample_points(alpha[top:bottom, left:right], left, top)
     return Figure(
         pixels=decontaminate(premultiplied, recipe.decontamination),
         box=box,
