@@ -72,7 +72,7 @@ def test_haze_goes_and_leaves_no_edge_behind() -> None:
     assert steps.max() <= 7
 
 
-@pytest.mark.parametrize("apart", [40, 2])
+@pytest.mark.parametrize("apart", [40, pytest.param(2, marks=pytest.mark.slow)])
 def test_specks_go_whether_there_are_few_or_noise_all_over(apart: int) -> None:
     clean = cv2.resize(figure(), (768, 1024), interpolation=cv2.INTER_CUBIC)
     cv2.circle(clean, (100, 100), 70, 255, -1)
