@@ -148,6 +148,20 @@ def test_paths_of_any_name(tmp_path: Path, name: str) -> None:
     assert (output / "preview.html").exists()
 
 
+def among_own_mounts(script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell script that mounts something or exits with 77, then runs its arguments."""
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+    return done
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["build", "preview", "card"])
 def test_an_output_that_is_read_only_is_an_error(
@@ -158,15 +172,7 @@ def test_an_output_that_is_read_only_is_an_error(
     shutil.copytree(sample, place)
     arguments = ["build", *SMALL, "--rebuild", "--output"] if command == "build" else [command]
     script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 77; shift; exec "$@"'
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", place, PROGRAM, *arguments, place],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if done.returncode == 77 or "unshare" in done.stderr:
-        pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+    done = among_own_mounts(script, place, PROGRAM, *arguments, place)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "cannot be written (Read-only file system)" in done.stderr
@@ -178,21 +184,13 @@ def test_without_shared_memory_one_process_does_it(sample: Path, tmp_path: Path)
     script = 'mount -t tmpfs -o size=0,nr_inodes=1,mode=000 none /dev/shm || exit 77; exec "$@"'
     output = tmp_path / "out"
     command = (PROGRAM, "build", "--output", output, "--workers", "2", *SMALL)
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", *command],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if done.returncode == 77 or "unshare" in done.stderr:
-        pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
+    done = among_own_mounts(script, *command)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "give --workers 1" in done.stderr
     alone = [*command[:4], "--workers", "1", *SMALL]
-    wrapped = ["unshare", "-m", "sh", "-c", script, "sh", *alone]
-    subprocess.run(wrapped, check=True, capture_output=True, timeout=120)
+    done = among_own_mounts(script, *alone)
+    assert done.returncode == 0, done.stderr
     assert digests(output) == digests(sample)
 
 
