@@ -51,14 +51,21 @@ def chosen(
 
     A generator for each step: switching one off leaves the values of the others alone.
     """
-    seeds = cast(np.random.SeedSequence, rng.bit_generator.seed_seq).spawn(len(steps))
-    for (name, step), seed in zip(steps.items(), seeds, strict=True):
+    seeds = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
+    for number, (name, step) in enumerate(steps.items(), start=seeds.n_children_spawned):
         probability = getattr(recipe, f"{name}_probability")
         # To set up a generator takes longer than to draw from it.
         if probability:
-            own_rng = np.random.default_rng(seed)
+            own_rng = np.random.default_rng(_child(seeds, number))
             if own_rng.random() < probability:
                 yield name, step, own_rng
+
+
+def _child(seeds: np.random.SeedSequence, number: int) -> np.random.SeedSequence:
+    """Return the child that `SeedSequence.spawn` would give this number."""
+    return np.random.SeedSequence(
+        seeds.entropy, spawn_key=(*seeds.spawn_key, number), pool_size=seeds.pool_size
+    )
 
 
 def draw(values: Range, rng: np.random.Generator) -> float:
