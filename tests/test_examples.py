@@ -72,9 +72,9 @@ def test_mixing(pairs: Path, tmp_path: Path) -> None:
     assert len(re.findall(r"^\d+ \(\d+, \d+\) L$", said, re.MULTILINE)) == 8
 
 
-@pytest.mark.parametrize("source", ["layers", "pairs"])
+@pytest.mark.parametrize(("source", "precision"), [("layers", "--no-mixed"), ("pairs", "--mixed")])
 def test_a_background_remover_is_trained_judged_and_used(
-    layers: Path, pairs: Path, tmp_path: Path, source: str
+    layers: Path, pairs: Path, tmp_path: Path, source: str, precision: str
 ) -> None:
     for name in ("torch", "monai", "torchmetrics"):
         pytest.importorskip(name, reason=f"{name} is not installed")
@@ -89,7 +89,7 @@ def test_a_background_remover_is_trained_judged_and_used(
     small = ("--size", "64", "--batch", "4", "--validation", "8", "--minutes", "0.1")
     cutout = ("--picture", photos / "im" / "one.jpg", tmp_path / "cutout.png")
     script = "train_background_remover.py"
-    said = run(script, *given, *small, "--photos", photos, place=tmp_path)
+    said = run(script, *given, *small, precision, "--photos", photos, place=tmp_path)
     assert "centre ellipse" in said
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert scores.keys() == {"validation", "photos"}
