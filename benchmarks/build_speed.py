@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import codec_floor, naive_pool, workload
+from benchmarks.bare_pair import make_bare_rows
 from benchmarks.options import Options
 from benchmarks.paired import in_a_fresh_process, in_turns, ratio_of
 from benchmarks.results import Result, compared
@@ -59,6 +60,9 @@ def measure_build(options: Options) -> list[Result]:
             results.append(
                 compared("build", f"codecs alone, plain, {image_format}", other, floor, UNIT)
             )
+        bare = ratio_of(measured["bare"], measured["floor plain"])
+        case = f"the least that is a dataset, {image_format}"
+        results.append(compared("build", case, "codecs alone", bare, UNIT))
         plain = ratio_of(measured["build plain"], measured["build realistic"])
         results.append(
             compared("build", f"plain, {image_format}", "realistic", plain, UNIT, at_most=2)
@@ -84,6 +88,9 @@ def _contenders(
             codec_floor.floor_pairs_per_second, work, pictures[recipe], workers
         )
         contenders[f"build {recipe}"] = _somewhere(workload.pairs_per_second, work, workers)
+        if recipe == "plain":
+            bare = functools.partial(workload.pairs_per_second, rows_of=make_bare_rows)
+            contenders["bare"] = _somewhere(bare, work, workers)
     return contenders
 
 

@@ -5,6 +5,7 @@ Nothing here is about speed alone: pairs, tasks and shards are those of a real b
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -81,11 +82,17 @@ def plan_workload(
     return Workload(layers, recipe, tuple(make_plan(layers, recipe, _SEED).shards()))
 
 
-def pairs_per_second(workload: Workload, workers: int, folder: Path) -> float:
-    """Compose, encode and write all shards, as a build does once its workers run."""
+def pairs_per_second(
+    workload: Workload,
+    workers: int,
+    folder: Path,
+    rows_of: Callable[[Task], list[Any]] = make_rows,
+) -> float:
+    """Make the rows of all tasks and write all shards, as a build does once its workers run."""
     clock = Clock()
     items = clock.started_before(workload.tasks(workers), workers)
-    with ordered_map(_rows_unless_warming, items, workers) as results:
+    function = functools.partial(_rows_unless_warming, rows_of)
+    with ordered_map(function, items, workers) as results:
         write_shards(workload, results, folder)
     return workload.pairs / clock.seconds()
 
@@ -119,11 +126,11 @@ def warm_up() -> None:
     time.sleep(_SETTLING_SECONDS / 2)
 
 
-def _rows_unless_warming(task: Task | None) -> list[Any]:
+def _rows_unless_warming(rows_of: Callable[[Task], list[Any]], task: Task | None) -> list[Any]:
     if task is None:
         warm_up()
         return []
-    return make_rows(task)
+    return rows_of(task)
 
 
 def timed_map(
