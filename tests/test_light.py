@@ -253,6 +253,19 @@ def test_close_ups_have_the_head_near_the_top_and_go_on_below() -> None:
     assert close >= 36
 
 
+@given(st.integers(0, 2**32), st.sampled_from([(640, 360), (480, 360), (300, 400)]))
+def test_who_is_cut_off_at_both_sides_does_not_end_at_the_eyes(
+    seed: int, size: tuple[int, int]
+) -> None:
+    person = draw(240, 300, frozenset({"left", "right", "bottom"}), 0, seed)
+    recipe = REALISTIC.replace({"size": 320})
+    figure = prepare_figure(person.rgba, recipe)
+    made = compose(figure, scenery(seed, size), recipe, composite_rng(0, "h", seed))
+    _, top, _, bottom = made.provenance["geometry"]["box"]
+    shown = (bottom - top) / made.provenance["geometry"]["scale"]
+    assert shown >= 0.6 * (figure.box[3] - figure.box[1])
+
+
 @given(st.integers(0, 2**32), st.booleans())
 def test_a_realistic_pair_says_all_that_was_done(seed: int, cut: bool) -> None:
     composite = realistic(seed, cut)

@@ -39,6 +39,8 @@ _ASIDE = {"full": (-0.3, 0.3), "half": (-0.2, 0.2), "close-up": (-0.12, 0.12)}
 _SHOWN = {"half": (0.55, 0.75), "close-up": (0.36, 0.55)}
 # Of a figure that its picture cut off already: there is less of it below the head.
 _SHOWN_OF_CUT = {"half": (0.92, 1.0), "close-up": (0.8, 0.95)}
+# And of one whose own picture ends at both shoulders: a wide frame has to become narrower for it.
+_SHOWN_BETWEEN_CUTS = (0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Placement:
     Attributes:
         frame: (width, height) of the composite, px.
         background_box: (left, top, right, bottom) of the part of the background that fills the
-            frame, px of the background; all of it, unless the figure's cuts allow no such aspect.
+            frame, px of the background; all of it, unless the figure's cuts ask for another aspect.
         scale: px of the frame for one px of the human's picture.
         rotation: degrees, counter-clockwise.
         flip: whether the human is mirrored first.
@@ -162,12 +164,13 @@ def _poses(
 ) -> Iterator[tuple[_Pose, float]]:
     """Yield drawn poses, then upright ones in frames ever closer to the figure's own aspect."""
     if recipe.framing_probability and rng.random() < recipe.framing_probability:
-        frame = _frame(_crop(background_size, figure, 0.0), figure, recipe)
         shot = _drawn_shot(recipe, rng)
+        step = _step_to_show(figure, background_size, rng)
+        frame = _frame(_crop(background_size, figure, step), figure, recipe)
         # What does not fit closely, for its shape or for want of pixels, does from further away.
         for wider in _SHOTS[_SHOTS.index(shot) :]:
             for _ in range(_ATTEMPTS // 2):
-                yield _framed(figure, frame, wider, recipe, rng), 0.0
+                yield _framed(figure, frame, wider, recipe, rng), step
     if rng.random() < recipe.geometry_probability:
         for _ in range(_ATTEMPTS):
             scale = float(rng.uniform(*recipe.scale))
@@ -178,6 +181,24 @@ def _poses(
         yield _Pose(scale, 0.0, (0.0, 0.0)), 0.0
     for step in _ASPECT_STEPS:
         yield _Pose(1.0, 0.0, (0.0, 0.0)), step
+
+
+def _step_to_show(figure: Figure, background: tuple[int, int], rng: np.random.Generator) -> float:
+    """Return the share of the way to the figure's aspect at which a frame shows enough of it.
+
+    A figure that is cut off at both sides fills the frame's width: in a wide one a portrait would
+    end at its eyes.
+    """
+    if not {"left", "right"} <= figure.cuts.keys():
+        return 0.0
+    left, top, right, bottom = _uncut_box(figure)
+    if right <= left or bottom <= top:
+        return 0.0
+    shown = float(rng.uniform(*_SHOWN_BETWEEN_CUTS))
+    own = math.log(background[0] / background[1])
+    aspect = math.log((right - left) / (bottom - top))
+    wanted = aspect - math.log(shown)
+    return (wanted - own) / (aspect - own) if wanted < own else 0.0
 
 
 def _drawn_shot(recipe: Recipe, rng: np.random.Generator) -> Shot:
