@@ -19,7 +19,8 @@ from PIL import Image
 from builder.errors import PlanError, RecipeError, SourceError, StateError
 from human_segmentation import Compositor
 from tests.building import build, rows
-from tests.kit import write_layers
+from tests.figures import draw
+from tests.kit import png, write, write_layers
 
 KNOBS = {"size": 128, "per_human": 3, "second_figure_probability": 0.5}
 
@@ -130,6 +131,16 @@ def test_samples_of_a_size(tmp_path: Path, size: tuple[int, int]) -> None:
         assert sample["mask"].mean() / 255 > 0.01
     # Composed for the frame that was asked for, not cut out of another.
     assert frames.count(size) > len(frames) / 2
+
+
+def test_a_frame_far_wider_than_a_human_keeps_the_head(tmp_path: Path) -> None:
+    layers = write_layers(tmp_path, humans=0, backgrounds=4, background_size=(256, 192))
+    for seed in range(4):
+        person = draw(192, 256, frozenset({"left", "right", "bottom"}), 0, seed)
+        write(layers / "humans" / f"{seed}.png", png(person.rgba))
+    for sample in make(layers, size=(80, 200), settings={"size": 128}):
+        assert (sample["mask"][0] > 128).mean() < 0.1
+        assert sample["mask"][-1].max() == 255
 
 
 def test_channels_first(layers: Path) -> None:

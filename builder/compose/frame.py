@@ -12,6 +12,7 @@ from builder.compose.blend import Pixels
 
 # Labels whose values must not be mixed.
 _CLASSES = ("trimap",)
+_HEADROOM = 0.03
 
 
 def crop_to_aspect(background: Pixels, size: tuple[int, int], key: str) -> Pixels:
@@ -36,7 +37,8 @@ def fit(pictures: Mapping[str, Pixels], size: tuple[int, int]) -> dict[str, Pixe
     """Bring pictures of one frame to a size: scaled until they fill it, then cropped.
 
     Only a human that its picture's borders cut on two sides, or that has too few pixels, leaves
-    anything to do. Where there is room, the part with the most of the human is kept.
+    anything to do. Where there is room, the part with the most of the human is kept, but a head is
+    kept before all else.
 
     Args:
         pictures: uint8 (h, w) or (h, w, 3), by name; `mask` among them.
@@ -48,9 +50,10 @@ def fit(pictures: Mapping[str, Pixels], size: tuple[int, int]) -> dict[str, Pixe
     scale = max(size[0] / height, size[1] / width)
     shape = max(size[0], round(height * scale)), max(size[1], round(width * scale))
     grown = {name: _resized(pixels, shape, name) for name, pixels in pictures.items()}
-    top, left = (
-        _best_start(grown["mask"].sum(axis=1 - axis, dtype=np.int64), size[axis]) for axis in (0, 1)
-    )
+    rows, columns = (grown["mask"].sum(axis=axis, dtype=np.int64) for axis in (1, 0))
+    over_the_head = max(0, int(np.argmax(rows > 0)) - round(_HEADROOM * size[0]))
+    top = min(_best_start(rows, size[0]), over_the_head)
+    left = _best_start(columns, size[1])
     return {
         name: pixels[top : top + size[0], left : left + size[1]] for name, pixels in grown.items()
     }
