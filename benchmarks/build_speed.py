@@ -28,7 +28,7 @@ RECIPES = ("plain", "classic", "realistic")
 UNIT = "pairs/s"
 # A process a pair is so slow that a few tell, as do fewer pairs of the pool: both are even.
 _ORIGINAL_SHARE, _POOL_SHARE = 24, 2
-_PICTURES = 52
+_PICTURES = 104
 # The last task leaves a worker idle for up to a second, which only a long turn makes little of.
 _SCALING_PAIRS = 832
 
@@ -108,8 +108,8 @@ def _pictures(layers: tuple[Layer, ...], recipe: str, options: Options) -> list[
     options.say(f"composing what the codecs alone will encode, {recipe}")
     folder = options.place / f"pictures-{recipe}"
     folder.mkdir()
-    work = plan_workload(layers, recipe, _PICTURES, image_format="png")
-    return codec_floor.keep_pictures(work, options.workers, folder)[:_PICTURES]
+    work = plan_workload(layers, recipe, options.pairs, image_format="png")
+    return codec_floor.keep_pictures(work, options.workers, folder, _PICTURES)
 
 
 def measure_scaling(options: Options) -> list[Result]:
