@@ -8,6 +8,7 @@ import signal
 import struct
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import _ThreadWakeup
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -59,6 +60,23 @@ def test_a_worker_that_is_killed_while_work_is_still_handed_out_is_noticed() -> 
     with (
         pytest.raises(WorkerLostError, match="A worker process was killed"),
         ordered_map(killed, slowly_after_the_first(), 2) as results,
+    ):
+        list(results)
+
+
+def test_a_pool_that_closes_its_pipe_before_it_says_that_it_broke_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wakeup = _ThreadWakeup.wakeup
+
+    def closed(self: _ThreadWakeup) -> None:
+        monkeypatch.setattr(_ThreadWakeup, "wakeup", wakeup)
+        raise OSError("handle is closed")
+
+    monkeypatch.setattr(_ThreadWakeup, "wakeup", closed)
+    with (
+        pytest.raises(WorkerLostError, match="A worker process was killed"),
+        ordered_map(abs, range(4), 2) as results,
     ):
         list(results)
 

@@ -134,17 +134,30 @@ def _ordered_results(
     running: deque[Future[Result]] = deque()
     try:
         for item in itertools.islice(iterator, ahead):
-            running.append(pool.submit(function, item))
+            running.append(_submitted(pool, function, item))
         while running:
             result = _result_of(running.popleft(), pool)
             for item in itertools.islice(iterator, 1):
-                running.append(pool.submit(function, item))
+                running.append(_submitted(pool, function, item))
             yield result
     except BrokenProcessPool as error:
         raise WorkerLostError(
             "A worker process was killed, most often for want of memory. Run the same command "
             "again, perhaps with fewer --workers: it goes on where it stopped."
         ) from error
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
+) -> Future[Result]:
+    try:
+        return pool.submit(function, item)
+    except OSError as error:
+        # The system's errors have a number. Without one it is Python's "handle is closed": a pool
+        # that breaks closes its own pipe a moment before it says so.
+        if error.errno is not None:
+            raise
+        raise BrokenProcessPool(str(error)) from error
 
 
 def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
