@@ -116,7 +116,10 @@ def training_pairs(options: argparse.Namespace) -> Any:
     if not options.pairs:
         return on_the_fly(options, "train").stream()
     rows = load_dataset(options.pairs, split="train", streaming=True)
-    rows = rows.select_columns(["image", "mask"]).shuffle(seed=0, buffer_size=256).repeat(None)
+    # Row groups are shared out over the workers and shuffled. Left to itself `shuffle` reads ten
+    # files as one: fewer than twenty would leave all workers idle but the first.
+    rows = rows.select_columns(["image", "mask"]).reshard()
+    rows = rows.shuffle(seed=0, buffer_size=256, max_buffer_input_shards=1).repeat(None)
     return rows.map(lambda row: squared(row, options.size))
 
 
@@ -177,6 +180,9 @@ def train(network: nn.Module, options: argparse.Namespace, device: torch.device)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
     scaler = torch.amp.GradScaler(device.type, enabled=options.mixed)
     dice = DiceLoss(sigmoid=True)
+    print(
+        f"Training on {device.type}{', in mixed precision' if options.mixed else ''}.", flush=True
+    )
     network.train()
     started, seconds = time.monotonic(), 60 * options.minutes
     with (options.output / "log.csv").open("w", newline="") as file:

@@ -32,6 +32,10 @@ for pair in stream.shuffle(seed=0, buffer_size=1_000).take(8):
     print(pair["id"], pair["image"].size)
 ```
 
+Training on it with several workers of a `DataLoader`, under `datasets` 5: share out row groups,
+since `shuffle` by itself leaves all workers idle but the first where there are fewer than 20 files:
+`stream.reshard().shuffle(seed=0, buffer_size=1_000, max_buffer_input_shards=1)`.
+
 A part of a split; and some columns, without reading any picture:
 
 ```python
