@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from filelock import FileLock
 from PIL import Image
 
+from builder import shards
+from builder.cli import cli
 from tests.building import SMALL, build, digests, rows, run, stamps
 from tests.kit import png, portrait, write_layers
 
@@ -71,6 +74,15 @@ def test_row_groups_are_small_and_indexed(folder: Path) -> None:
         groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
         assert all(group.num_rows <= 4 for group in groups)
         assert all(group.column(0).has_offset_index for group in groups)
+
+
+def test_a_row_group_that_no_column_of_arrow_could_hold_is_put_together_from_parts(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "_COLUMN_BYTES", 1)
+    arguments = ("build", "--output", str(tmp_path / "parts"), "--workers", "1", *SMALL)
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    assert rows(tmp_path / "parts") == rows(folder)
 
 
 @pytest.mark.parametrize("workers", ["2", "3"])
