@@ -17,8 +17,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # Of the Gaussian before bilinear sampling, for each source pixel that a step skips.
 _SOFTENING = 0.7
-# A narrower one changes no 8-bit value by more than 1.
-_LEAST_SIGMA = 0.2
+# A narrower one changes nothing: OpenCV rounds its weights to 1/256.
+_LEAST_SIGMA = 0.28
 
 
 def block_average(pixels: Any, block: int) -> Pixels:
