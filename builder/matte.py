@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,34 +43,52 @@ def clean_matte(alpha: Matte, recipe: Recipe) -> Matte:
     Returns:
         uint8 (H, W). All zero only if no pixel of `alpha` is half opaque.
     """
-    kept = _without_specks(alpha, recipe.speck_area)
-    cleaned = _without_haze(kept, recipe)
+    kept = _visible(_without_specks(alpha, recipe.speck_area))
+    reach = max(2.0, recipe.haze_reach * max(alpha.shape))
+    cleaned = _without_haze(kept, reach, recipe)
     # Haze may have been all that held a speck, and what is left of it lies around the speck.
-    if np.array_equal(cleaned >= _CONNECTED, kept >= _CONNECTED):
+    if cleaned is kept or np.array_equal(cleaned >= _CONNECTED, kept >= _CONNECTED):
         return cleaned
-    joined = _without_specks(cleaned, recipe.speck_area)
-    if joined is not cleaned and (joined != cleaned).any():
-        loose = (cleaned > 0) & (joined == 0)
-        cleaned = _without_haze(np.where(loose, 0, kept).astype(np.uint8), recipe)
+    loose = cleaned != _without_specks(cleaned, recipe.speck_area)
+    room = _room(reach)
+    around = _box_around(loose, 2 * room)
+    if around is None:
+        return cleaned
+    # A pixel within reach of what is loose may lose what kept it; no other sees any of it.
+    affected = _box_around(loose, room)
+    again = kept.copy()
+    again[around] = _without_haze(np.where(loose[around], 0, kept[around]), reach, recipe)
+    cleaned[affected] = again[affected]
     return cleaned
 
 
-def _without_haze(kept: Matte, recipe: Recipe) -> Matte:
-    cleaned = np.asarray(cv2.threshold(kept, _INVISIBLE - 1, 0, cv2.THRESH_TOZERO)[1], np.uint8)
-    reach = max(2.0, recipe.haze_reach * max(kept.shape))
-    strong = (kept >= max(recipe.haze_alpha, _INVISIBLE)).view(np.uint8)
+def _without_haze(kept: Matte, reach: float, recipe: Recipe) -> Matte:
+    """Return the same array where there is no haze to fade."""
+    least = max(recipe.haze_alpha, _INVISIBLE)
+    strong = np.asarray(cv2.threshold(kept, least - 1, 255, cv2.THRESH_BINARY)[1], np.uint8)
     # Within half of the reach nothing fades, and a square tells that sooner than distances do.
     side = 2 * int(reach / 2 / _DIAGONAL_STEP) + 1
     near = cv2.dilate(strong, np.ones((side, side), np.uint8))
-    far = _box_around((cleaned > 0) & (near == 0), math.ceil(reach / _STRAIGHT_STEP))
+    far = _box_around(np.asarray(cv2.bitwise_and(kept, cv2.bitwise_not(near))), _room(reach))
     if far is None:
-        return cleaned
-    distance = cv2.distanceTransform(1 - strong[far], cv2.DIST_L2, 3)
+        return kept
+    distance = cv2.distanceTransform(cv2.bitwise_not(strong[far]), cv2.DIST_L2, 3)
     # From 2 at no distance to 0 at `reach`, clipped to 1; 8 bits clip by themselves.
     fade = cv2.addWeighted(distance, -2 * 255 / reach, distance, 0, 2 * 255, dtype=cv2.CV_8U)
-    faded = cv2.multiply(kept[far], fade, scale=1 / 255)
-    cleaned[far] = cv2.threshold(faded, _INVISIBLE - 1, 0, cv2.THRESH_TOZERO)[1]
+    # What keeps a pixel on the border of this part may lie outside.
+    fade = cv2.bitwise_or(fade, near[far])
+    cleaned: Matte = kept.copy()
+    cleaned[far] = _visible(cv2.multiply(kept[far], fade, scale=1 / 255))
     return cleaned
+
+
+def _visible(alpha: Any) -> Matte:
+    return np.asarray(cv2.threshold(alpha, _INVISIBLE - 1, 0, cv2.THRESH_TOZERO)[1], np.uint8)
+
+
+def _room(reach: float) -> int:
+    """Return how far a distance is looked for, px: OpenCV counts some as shorter than they are."""
+    return math.ceil(reach / _STRAIGHT_STEP)
 
 
 def _without_specks(alpha: Matte, speck_area: float) -> Matte:
@@ -143,8 +162,11 @@ def _labelled_parts(visible: npt.NDArray[np.uint8]) -> list[_Part]:
     return [_Part(box, functools.partial(np.equal, labels[box], part)) for part, box in boxes]
 
 
-def _box_around(flags: npt.NDArray[np.bool_], room: int) -> Box | None:
-    """Return the rows and columns of all that is True, and some room around; None if nothing is."""
+def _box_around(flags: npt.NDArray[Any], room: int) -> Box | None:
+    """Return rows and columns of all that is not 0, with some room around; None if nothing is.
+
+    `flags`: bool or uint8 (H, W).
+    """
     left, top, width, height = cv2.boundingRect(flags.view(np.uint8))
     if not width:
         return None

@@ -107,6 +107,26 @@ def test_a_speck_goes_though_haze_ties_it_to_the_figure() -> None:
     assert not clean_matte(alpha, CLASSIC)[:60, :60].any()
 
 
+@pytest.mark.parametrize("place", [(3, 3), (200, 12), (505, 370), (30, 300)])
+def test_a_speck_that_haze_tied_to_the_figure_leaves_no_trace(place: tuple[int, int]) -> None:
+    alpha = np.maximum(figure(), 20)
+    row, column = place
+    assert outside(alpha, 2 * REACH)[row, column]
+    tied = alpha.copy()
+    tied[row : row + 4, column : column + 4] = 255
+    assert np.array_equal(clean_matte(tied, CLASSIC), clean_matte(alpha, CLASSIC))
+
+
+def test_haze_beside_a_figure_takes_nothing_of_its_rim() -> None:
+    alpha = np.zeros((400, 400), np.uint8)
+    alpha[100:300, 110:300] = 255
+    alpha[100:300, 109] = rim = 12
+    alpha[150:250, 90:101] = 6
+    cleaned = clean_matte(alpha, CLASSIC)
+    assert (cleaned[100:300, 109] == rim).all()
+    assert not cleaned[:, :109].any()
+
+
 def test_the_knobs_turn_each_step_off() -> None:
     alpha = np.maximum(figure(), 14)
     alpha[20:30, 20:30] = 255
