@@ -208,11 +208,13 @@ def wrap_light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[
         sigma,
         borderType=cv2.BORDER_REPLICATE,
     )
-    share = cv2.merge([cv2.convertScaleAbs(nearby, alpha=strength)] * 3)
+    share = cv2.convertScaleAbs(nearby, alpha=strength)
     region = stage.canvas[top : top + height, left : left + width]
     glow = cv2.GaussianBlur(block_average(region, _SHRINKING), (0, 0), 2 * sigma)
-    spilt = enlarge_blocks(cv2.multiply(glow, share, scale=1 / 255), _SHRINKING, alpha.shape)
-    kept = enlarge_blocks(cv2.bitwise_not(share), _SHRINKING, alpha.shape)
+    spilt = enlarge_blocks(
+        cv2.multiply(glow, cv2.merge([share] * 3), scale=1 / 255), _SHRINKING, alpha.shape
+    )
+    kept = cv2.merge([enlarge_blocks(cv2.bitwise_not(share), _SHRINKING, alpha.shape)] * 3)
     opaque = cv2.merge([alpha] * 3)
     mixed = cv2.add(
         cv2.multiply(cv2.cvtColor(stage.figure, cv2.COLOR_RGBA2RGB), kept, scale=1 / 255),
@@ -353,11 +355,14 @@ def _darkened(canvas: Pixels, shadow: Any, sigma: float, darkness: float) -> Pix
     """Take a share of the light where a small picture, 0 to 1, says so, after blurring it."""
     soft = cv2.GaussianBlur(np.asarray(shadow, np.float32), (0, 0), sigma)
     gain = np.rint(255 * (1 - darkness * np.clip(soft, 0, 1))).astype(np.uint8)
-    whole = enlarge_blocks(gain, _SHRINKING, canvas.shape)
-    left, top, right, bottom = bounding_box(as_pixels(cv2.bitwise_not(whole)))
-    shaded = (slice(top, bottom), slice(left, right))
+    left, top, right, bottom = bounding_box(as_pixels(cv2.bitwise_not(gain)))
     darkened: Pixels = canvas.copy()
     if right:
-        three = cv2.merge([whole[shaded]] * 3)
-        darkened[shaded] = cv2.multiply(canvas[shaded], three, scale=1 / 255)
+        # Smoothly up to the first block that stays as it is.
+        left, top = max(0, left - 1), max(0, top - 1)
+        part = gain[top : bottom + 1, left : right + 1]
+        corner = darkened[_SHRINKING * top :, _SHRINKING * left :]
+        shaded = corner[: _SHRINKING * part.shape[0], : _SHRINKING * part.shape[1]]
+        three = cv2.merge([enlarge_blocks(part, _SHRINKING, shaded.shape)] * 3)
+        shaded[...] = cv2.multiply(shaded, three, scale=1 / 255)
     return darkened
