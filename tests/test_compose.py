@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.compose import Composite, compose, composite_rng, prepare_figure
+from builder.compose.resample import soften
 from builder.cuts import find_cuts
 from builder.errors import LayerError
 from builder.layers import admit
@@ -233,3 +234,10 @@ def test_a_recipe_that_no_place_satisfies_is_an_error() -> None:
     figure = prepare_figure(rgba, recipe)
     with pytest.raises(LayerError, match="no place in the frame"):
         compose(figure, scenery(0, (400, 300)), recipe, composite_rng(0, "a", 0))
+
+
+def test_a_softening_that_is_left_out_would_change_nothing() -> None:
+    noise = np.random.default_rng(0).integers(0, 2, (64, 64, 4)).astype(np.uint8) * 255
+    assert np.array_equal(soften(noise, 0.715)[0], noise)
+    assert np.array_equal(cv2.GaussianBlur(noise, (3, 3), 0.28), noise)
+    assert not np.array_equal(soften(noise, 0.7)[0], noise)
