@@ -185,5 +185,5 @@ def bounding_box(alpha: Matte) -> tuple[int, int, int, int]:
 
     All zero where no pixel is above 0.
     """
-    left, top, width, height = cv2.boundingRect((alpha > 0).view(np.uint8))
+    left, top, width, height = cv2.boundingRect(alpha)
     return left, top, left + width, top + height

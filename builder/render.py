@@ -43,7 +43,7 @@ LABEL_COLUMNS = {
 }
 """The column of each label besides the mask."""
 
-RENDERING = 3
+RENDERING = 4
 """Raised whenever a new version of this package makes other pictures from the same plan."""
 
 IMAGE_SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}

@@ -206,6 +206,19 @@ def test_shrinking_averages_instead_of_picking() -> None:
     assert np.abs(inside.astype(int) - 128).max() <= 6
 
 
+@pytest.mark.parametrize("side", [70, 301, 3000])
+def test_sample_points_stand_for_all_of_a_figure_whatever_its_size(side: int) -> None:
+    rgba = np.full((side, side, 4), 255, np.uint8)
+    figure = prepare_figure(rgba, CLASSIC)
+    # Of the largest the sum of alpha passes 31 bits.
+    assert figure.area == side**2
+    spread = side / 64
+    assert np.all(figure.points.min(axis=0) <= spread)
+    assert np.all(figure.points.max(axis=0) >= side - spread)
+    centre = figure.weights @ figure.points / figure.area
+    assert np.allclose(centre, side / 2)
+
+
 def test_another_k_or_human_or_seed_gives_another_composite() -> None:
     person = draw(200, 300, frozenset({"bottom"}), 0, 1)
     figure = prepare_figure(person.rgba, CLASSIC)

@@ -149,8 +149,9 @@ def exact_colours(figure: Figure, geometry: dict[str, Any]) -> tuple[Any, Any]:
     """Return straight colours and alpha, 0 to 1, from 4 x 4 points a pixel, in floating point."""
     figure = figure.mirrored() if geometry["flip"] else figure
     width, height = geometry["frame"]
-    matrix = np.array(geometry["matrix"])
-    matrix[:, 2] += matrix[:, :2] @ figure.box[:2]
+    placed = np.array(geometry["matrix"])
+    matrix = placed[:, :2] @ figure.from_pixels
+    matrix[:, 2] += placed[:, 2]
     fine = np.column_stack([4 * matrix[:, :2], 4 * matrix[:, 2]])
     fine[:, 2] += fine[:, :2] @ (0.5, 0.5) - 0.5
     premultiplied = figure.pixels.astype(np.float32)

@@ -54,9 +54,9 @@ def warp(figure: Figure, placement: Placement) -> tuple[Pixels, tuple[int, int]]
     """
     softened, block = soften(figure.pixels, min(placement.scale, 1.0))
     height, width = softened.shape[:2]
-    linear, shift = placement.matrix[:, :2], placement.matrix[:, 2]
-    origin = np.array(figure.box[:2], dtype=np.float64)
-    to_frame = np.column_stack([linear * block, linear @ origin + shift])
+    to_frame = placement.matrix[:, :2] @ figure.from_pixels
+    to_frame[:, :2] *= block
+    to_frame[:, 2] += placement.matrix[:, 2]
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
     moved = corners @ to_frame[:, :2].T + to_frame[:, 2]
     left, top = np.maximum(np.floor(moved.min(axis=0)).astype(int) - 1, 0)
@@ -112,7 +112,7 @@ def blend(
 def _lay_over(region: Pixels, figure: Pixels, alpha: Pixels) -> None:
     covered = cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2RGB)
     cv2.multiply(region, covered, covered, scale=1 / 255)
-    region[...] = cv2.add(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB), covered, covered)
+    cv2.add(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB), covered, region)
 
 
 def _mixed_light(region: Pixels, figure: Pixels, alpha: Pixels) -> Pixels:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,19 +19,22 @@ _GRID = 64
 
 @dataclass(frozen=True)
 class Figure:
-    """A human's visible part.
+    """A human's visible part, mirrored or not.
 
-    Coordinates are continuous, in px of the source picture: its corners are (0, 0) and
-    (width, height), a pixel's centre lies at +0.5.
+    Coordinates are continuous, in px of the picture that it came in, mirrored where the figure is:
+    its corners are (0, 0) and (width, height), a pixel's centre lies at +0.5.
 
     Attributes:
-        pixels: uint8 (h, w, 4), premultiplied RGBA, cropped to the figure.
-        box: (left, top, right, bottom) of `pixels` in the source picture.
+        pixels: uint8 (h, w, 4), premultiplied RGBA, cropped to the figure; never mirrored, since
+            the warp does that for nothing.
+        box: (left, top, right, bottom) of the figure.
         width, height: size of the source picture, px.
         cuts: for each side on which the picture's border cuts the figure, float64 (2, 2): the
             ends (x, y) of the cut.
-        points: float64 (n, 2): sample points (x, y) spread over the figure.
+        points: float64 (n, 2): sample points (x, y) spread over the figure; all x lie together in
+            memory, which makes arithmetic with them several times as fast.
         weights: float64 (n,): the area, in px, of fully opaque figure that a point stands for.
+        flipped: whether it is seen in a mirror, left for right.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -40,28 +44,35 @@ class Figure:
     cuts: dict[Side, Points]
     points: Points
     weights: npt.NDArray[np.float64]
+    flipped: bool = False
 
-    @property
+    @cached_property
     def area(self) -> float:
         """The figure's area, px of full opacity."""
         return float(self.weights.sum())
+
+    @property
+    def from_pixels(self) -> Points:
+        """Float64 (2, 3): takes coordinates of `pixels` to those of the figure."""
+        left, top, right, _ = self.box
+        across = (-1.0, 0.0, right) if self.flipped else (1.0, 0.0, left)
+        return np.array([across, (0.0, 1.0, top)])
 
     def mirrored(self) -> Figure:
         """Return the figure seen in a mirror, left for right."""
         left, top, right, bottom = self.box
         swap: dict[Side, Side] = {"left": "right", "right": "left"}
-        return Figure(
-            pixels=np.asarray(cv2.flip(self.pixels, 1), dtype=np.uint8),
+        return replace(
+            self,
             box=(self.width - right, top, self.width - left, bottom),
-            width=self.width,
-            height=self.height,
             cuts={swap.get(side, side): self._mirror(ends) for side, ends in self.cuts.items()},
             points=self._mirror(self.points),
-            weights=self.weights,
+            flipped=not self.flipped,
         )
 
     def _mirror(self, points: Points) -> Points:
-        return np.column_stack([self.width - points[:, 0], points[:, 1]])
+        mirrored: Points = np.stack([self.width - points[:, 0], points[:, 1]]).T
+        return mirrored
 
 
 def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
@@ -91,12 +102,18 @@ def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
 
 def _sample_points(alpha: Matte, left: int, top: int) -> tuple[Points, npt.NDArray[np.float64]]:
     """Return points and the opaque area each stands for, from a grid of at most 64 x 64 cells."""
-    height, width = alpha.shape
-    rows, columns = min(_GRID, height), min(_GRID, width)
-    cells = cv2.resize(
-        alpha.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA
-    ).astype(np.float64)
-    y, x = np.nonzero(cells > 0)
-    cell_width, cell_height = width / columns, height / rows
-    points = np.column_stack([left + (x + 0.5) * cell_width, top + (y + 0.5) * cell_height])
-    return points, cells[y, x] / 255 * cell_width * cell_height
+    rows, columns = (_cell_borders(length) for length in alpha.shape)
+    # Sums of whole rectangles take a quarter of the time that averages of cells do. Of a huge
+    # picture they pass 32 bits, and wrap; differences come out right all the same.
+    sums = np.asarray(cv2.integral(alpha), np.int32)[np.ix_(rows, columns)]
+    cells = np.diff(np.diff(sums, axis=0), axis=1)
+    y, x = np.nonzero(cells)
+    middles = [(borders[:-1] + borders[1:]) / 2 for borders in (columns, rows)]
+    points = np.stack([left + middles[0][x], top + middles[1][y]]).T
+    return points, cells[y, x] / 255
+
+
+def _cell_borders(length: int) -> npt.NDArray[np.intp]:
+    """Return where cells of the grid begin and end, in whole px."""
+    cells = min(_GRID, length)
+    return np.arange(cells + 1) * length // cells

@@ -152,9 +152,12 @@ def moved(matrix: Matrix, points: Points) -> Points:
     return taken
 
 
-def visible_share(figure: Figure, frame: tuple[int, int], matrix: Matrix) -> float:
-    """Return the estimated share, 0 to 1, of the figure's area that lies in the frame."""
-    x, y = moved(matrix, figure.points).T
+def _visible_share(figure: Figure, points: Points, frame: tuple[int, int]) -> float:
+    """Return the estimated share, 0 to 1, of the figure's area that lies in the frame.
+
+    `points` are those of the figure, moved into the frame.
+    """
+    x, y = points.T
     inside = (x >= 0) & (x < frame[0]) & (y >= 0) & (y < frame[1])
     return float(figure.weights[inside].sum() / figure.area)
 
@@ -288,6 +291,7 @@ def _fit(
     width, height = frame
     turn = _rotation_matrix(pose.rotation)
     centre = np.array([figure.width / 2, figure.height / 2])
+    turned = (turn @ (figure.points - centre).T).T
     cuts = {side: (ends - centre) @ turn.T for side, ends in figure.cuts.items()}
     least = _least_scale(figure, cuts, frame, min_coverage)
     if least is None or least > recipe.max_upscale * (1 + 1e-9):
@@ -295,15 +299,14 @@ def _fit(
     fitted = max(width, height) / max(figure.width, figure.height)
     scale = min(max(pose.scale * fitted, least), recipe.max_upscale)
     wish = (width * (0.5 + pose.shift[0]), height * (0.5 + pose.shift[1]))
-    top = float(((figure.points - centre) @ turn.T)[:, 1].min()) * scale
+    top = float(turned[:, 1].min()) * scale
     centre_at = _position(cuts, scale, frame, wish, top)
-    linear = scale * turn
-    matrix = np.column_stack([linear, centre_at - linear @ centre])
-    visible = visible_share(figure, frame, matrix)
+    visible = _visible_share(figure, turned * scale + centre_at, frame)
     covered = visible * figure.area * scale**2 / (width * height)
     if visible < min(recipe.min_visible * _SLACK, 0.98) or covered < min_coverage:
         return None
-    return matrix
+    linear = scale * turn
+    return np.column_stack([linear, centre_at - linear @ centre])
 
 
 def _least_scale(

@@ -197,8 +197,9 @@ def _visible_shares(scene: Sequence[Placed]) -> list[float]:
 
 def _alpha_at(placed: Placed, points: Matrix) -> Matrix:
     """Return the alpha, 0 to 1, that a placed figure has at points of the frame."""
-    linear, shift = placed.placement.matrix[:, :2], placed.placement.matrix[:, 2]
-    own = np.floor((points - shift) @ np.linalg.inv(linear).T - placed.figure.box[:2]).astype(int)
+    to_frame = placed.placement.matrix[:, :2] @ placed.figure.from_pixels
+    shift = to_frame[:, 2] + placed.placement.matrix[:, 2]
+    own = np.floor((points - shift) @ np.linalg.inv(to_frame[:, :2]).T).astype(int)
     height, width = placed.figure.pixels.shape[:2]
     inside = (own >= 0).all(axis=1) & (own < (width, height)).all(axis=1)
     alpha = np.zeros(len(points))
