@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import io
 import json
@@ -98,13 +99,11 @@ def shard_tasks(
         shard: from the plan.
         layers: by id.
         recipe, seed: of the dataset.
-        humans: how many a task has; more of them share decoded backgrounds. Of a human with more
-            pairs than a row group a task has a row group's at most.
+        humans: how many a task has at most; more of them share decoded backgrounds. Of a human with
+            more pairs than a row group a task has a row group's at most.
     """
-    pairs = list(shard.pairs())
     together = max(1, min(humans, recipe.row_group_rows * 2 // shard.per_human)) * shard.per_human
-    for first in range(0, len(pairs), together):
-        own = pairs[first : first + together]
+    for own in _sharing_backgrounds(list(shard.pairs()), shard.per_human, together):
         size = len(own) if together > shard.per_human else recipe.row_group_rows
         for start in range(0, len(own), size):
             part = tuple(own[start : start + size])
@@ -119,6 +118,28 @@ def shard_tasks(
                 recipe=recipe,
                 seed=seed,
             )
+
+
+def _sharing_backgrounds(
+    pairs: Sequence[Pair], per_human: int, most: int
+) -> Iterator[Sequence[Pair]]:
+    """Yield up to so many pairs, of whole humans.
+
+    They end, where they can, where no background is met again: who goes on may be another worker,
+    and would decode it once more.
+    """
+    last = {pair.background: slot for slot, pair in enumerate(pairs)}
+    until, ends = 0, []
+    for slot, pair in enumerate(pairs):
+        until = max(until, last[pair.background])
+        if until == slot and (slot + 1) % per_human == 0:
+            ends.append(slot + 1)
+    start = 0
+    while start < len(pairs):
+        within = bisect.bisect_right(ends, start + most) - 1
+        stop = ends[within] if within >= 0 and ends[within] > start else start + most
+        yield pairs[start:stop]
+        start = stop
 
 
 def make_rows(task: Task) -> list[Row]:

@@ -1,0 +1,51 @@
+"""The tasks into which the work of a shard is cut."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.plan import make_plan
+from builder.render import Task, shard_tasks
+from tests.planning import layers, recipe
+
+
+def tasks_of_all(
+    humans: int, backgrounds: int, per_human: int, most: int, **knobs: object
+) -> list[list[Task]]:
+    """Return the tasks of each shard of a plan."""
+    known = layers(humans, backgrounds)
+    chosen = recipe(per_human, 0.0, **knobs)
+    by_id = {layer.id: layer for layer in known}
+    shards = make_plan(known, chosen, 0).shards()
+    tasks = [list(shard_tasks(shard, by_id, chosen, 0, humans=most)) for shard in shards]
+    for shard, own in zip(shards, tasks, strict=True):
+        assert [pair for task in own for pair in task.pairs] == list(shard.pairs())
+    return tasks
+
+
+@given(st.integers(1, 60), st.integers(1, 80), st.integers(1, 40), st.integers(1, 9))
+def test_tasks_have_all_pairs_in_order_and_few_humans_each(
+    humans: int, backgrounds: int, per_human: int, most: int
+) -> None:
+    for own in tasks_of_all(humans, backgrounds, per_human, most, shard_megabytes=8.0):
+        for task in own:
+            shown = {human.id for human in task.humans}
+            assert len(shown) <= most
+            assert len(shown) == 1 or len(task.pairs) <= 32
+            assert [layer.id for layer in task.backgrounds] == [p.background for p in task.pairs]
+
+
+@pytest.mark.parametrize("megabytes", [7.0, 30.0, 300.0])
+def test_in_the_data_set_s_proportions_each_background_is_in_one_task_of_a_shard(
+    megabytes: float,
+) -> None:
+    every = tasks_of_all(208, 208, 4, 8, size=1024, image_format="png", shard_megabytes=megabytes)
+    for own in every:
+        met = Counter(b for task in own for b in {pair.background for pair in task.pairs})
+        assert set(met.values()) == {1}
+    # Shorter tasks end at the ends of a shard alone.
+    assert sum(map(len, every)) <= 208 / 8 + 2 * len(every)
