@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import weakref
 from collections import OrderedDict, deque
@@ -13,8 +14,9 @@ import numpy.typing as npt
 
 T = TypeVar("T")
 
-_SPARE_PICTURES = 4
-_spare: deque[mmap.mmap] = deque(maxlen=_SPARE_PICTURES)
+# Five backgrounds of 1360x768; what is larger goes back to the kernel at once.
+_SPARE_BYTES = 16 * 1024**2
+_spare: deque[mmap.mmap] = deque()
 
 
 class Recent(Generic[T]):
@@ -46,16 +48,29 @@ def apart(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     Memory of which nobody holds an array any more takes the next picture of about its size: to be
     handed pages by the kernel takes four times as long as to copy into them.
     """
-    room = range(pixels.nbytes, pixels.nbytes + pixels.nbytes // 8 + 1)
-    memory = next((spare for spare in _spare if len(spare) in room), None)
-    if memory is None:
-        # Private, since a forked process must not write into what its parent reads.
-        memory = mmap.mmap(-1, pixels.nbytes, access=mmap.ACCESS_COPY)
-    else:
-        _spare.remove(memory)
+    # Private, since a forked process must not write into what its parent reads.
+    memory = _spare_memory(pixels.nbytes) or mmap.mmap(-1, pixels.nbytes, access=mmap.ACCESS_COPY)
     # The base of all views of it: none of them outlives it.
     whole = np.frombuffer(memory, np.uint8, pixels.nbytes)
-    weakref.finalize(whole, _spare.append, memory).atexit = False
+    weakref.finalize(whole, _give_back, memory).atexit = False
     copy = whole.reshape(pixels.shape)
     copy[...] = pixels
     return copy
+
+
+def _spare_memory(size: int) -> mmap.mmap | None:
+    """Take out memory of so many bytes, or up to an eighth more."""
+    for spare in _spare.copy():
+        if size <= len(spare) <= size + size // 8:
+            # Another thread may have been faster.
+            with contextlib.suppress(ValueError):
+                _spare.remove(spare)
+                return spare
+    return None
+
+
+def _give_back(memory: mmap.mmap) -> None:
+    _spare.append(memory)
+    while sum(map(len, _spare.copy())) > _SPARE_BYTES:
+        with contextlib.suppress(IndexError):
+            _spare.popleft()

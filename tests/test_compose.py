@@ -215,8 +215,29 @@ def test_sample_points_stand_for_all_of_a_figure_whatever_its_size(side: int) ->
     spread = side / 64
     assert np.all(figure.points.min(axis=0) <= spread)
     assert np.all(figure.points.max(axis=0) >= side - spread)
-    centre = figure.weights @ figure.points / figure.area
-    assert np.allclose(centre, side / 2)
+
+
+def test_sample_points_lie_where_a_figure_does() -> None:
+    rgba = np.zeros((400, 300, 4), np.uint8)
+    rgba[37:391, 102:233] = 255
+    figure = prepare_figure(rgba, CLASSIC)
+    assert figure.box == (102, 37, 233, 391)
+    assert np.allclose(figure.weights @ figure.points / figure.area, (167.5, 214))
+    mirrored = figure.mirrored()
+    assert mirrored.box == (67, 37, 198, 391)
+    assert np.allclose(mirrored.weights @ mirrored.points / mirrored.area, (132.5, 214))
+
+
+def test_a_background_may_lie_in_memory_in_any_order() -> None:
+    person = draw(200, 200, frozenset({"bottom"}), 0, 2)
+    figure = prepare_figure(person.rgba, PLAIN)
+    background = scenery(1, (300, 200))
+    planes = np.ascontiguousarray(background.transpose(2, 0, 1)).transpose(1, 2, 0)
+    first, second = (
+        compose(figure, one, PLAIN.replace({"size": 0}), composite_rng(0, "order", 0))
+        for one in (background, planes)
+    )
+    assert np.array_equal(first.image, second.image)
 
 
 def test_another_k_or_human_or_seed_gives_another_composite() -> None:

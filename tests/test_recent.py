@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
-import resource
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +17,30 @@ from builder.recent import Recent, apart
 Pixels = npt.NDArray[np.uint8]
 
 
-def pages_handed_out() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def resident() -> int:
+    """Return how many bytes of this process are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def full_of(value: int, side: int = 64) -> Pixels:
     return np.full((side, side, 3), value, np.uint8)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="counts the pages that Linux hands out")
-def test_memory_of_a_picture_that_is_gone_takes_the_next() -> None:
-    picture = full_of(1, 1500)
-    apart(picture)
-    before = pages_handed_out()
-    apart(picture)
-    assert pages_handed_out() - before < picture.nbytes / mmap.PAGESIZE / 4
+def test_memory_of_a_picture_that_is_gone_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart(full_of(1, 999))
+    monkeypatch.setattr(mmap, "mmap", None)
+    assert (apart(full_of(2, 999)) == 2).all()
+    assert (apart(full_of(3, 950)) == 3).all()
+    with pytest.raises(TypeError):
+        apart(full_of(4, 900))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory that is in use")
+def test_pictures_that_are_gone_leave_little_memory_behind() -> None:
+    before = resident()
+    for side in (2600, 2800, 1500, 1700, 1900, 2100, 3000):
+        apart(full_of(7, side))
+    assert resident() - before < 24 * 1024**2
 
 
 def test_a_picture_that_anyone_holds_a_view_of_stays() -> None:
@@ -54,6 +64,19 @@ def test_what_a_cache_dropped_is_not_written_over_while_it_is_used() -> None:
     for value in range(1, 9):
         cache.get(value, lambda value=value: apart(full_of(value)))  # type: ignore[misc]
     assert (used == 200).all()
+
+
+def test_threads_do_not_meet_in_one_memory() -> None:
+    def kept(value: int) -> bool:
+        return all((apart(full_of(value)) == value).all() for _ in range(200))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(kept, range(60)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are not forked everywhere")

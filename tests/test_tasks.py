@@ -39,11 +39,12 @@ def test_tasks_have_all_pairs_in_order_and_few_humans_each(
             assert [layer.id for layer in task.backgrounds] == [p.background for p in task.pairs]
 
 
-@pytest.mark.parametrize("megabytes", [7.0, 30.0, 300.0])
+@pytest.mark.parametrize("megabytes", [110.0, 190.0, 300.0])
 def test_in_the_data_set_s_proportions_each_background_is_in_one_task_of_a_shard(
     megabytes: float,
 ) -> None:
     every = tasks_of_all(208, 208, 4, 8, size=1024, image_format="png", shard_megabytes=megabytes)
+    assert sum(map(len, every)) > 2 * len(every) - 2
     for own in every:
         met = Counter(b for task in own for b in {pair.background for pair in task.pairs})
         assert set(met.values()) == {1}

@@ -34,7 +34,7 @@ def resize_background(background: Pixels, placement: Placement) -> Pixels:
     part = background[top:bottom, left:right]
     width, height = placement.frame
     if part.shape[:2] == (height, width):
-        return np.array(part)
+        return np.array(part, order="C")
     if width * height < part.shape[0] * part.shape[1]:
         return shrink(part, (width, height))
     enlarged = cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC)

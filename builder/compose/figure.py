@@ -104,7 +104,7 @@ def _sample_points(alpha: Matte, left: int, top: int) -> tuple[Points, npt.NDArr
     """Return points and the opaque area each stands for, from a grid of at most 64 x 64 cells."""
     rows, columns = (_cell_borders(length) for length in alpha.shape)
     # Sums of whole rectangles take a quarter of the time that averages of cells do. Of a huge
-    # picture they pass 32 bits, and wrap; differences come out right all the same.
+    # picture they pass 31 bits, and wrap; differences come out right all the same.
     sums = np.asarray(cv2.integral(alpha), np.int32)[np.ix_(rows, columns)]
     cells = np.diff(np.diff(sums, axis=0), axis=1)
     y, x = np.nonzero(cells)
