@@ -167,10 +167,10 @@ def _composite(
 ) -> tuple[Pixels, Pixels]:
     height, width = background.shape[:2]
     frame = PLAIN.replace({"size": longest}).frame_size(width, height)
-    flip = bool(rng.random() < 0.5)
-    placement = _standing(figure.mirrored() if flip else figure, frame, (width, height), rng)
+    figure = figure.mirrored() if rng.random() < 0.5 else figure
+    placement = _standing(figure, frame, (width, height), rng)
     canvas = resize_background(background, placement).astype(np.float32)
-    part, (left, top) = warp(figure.mirrored() if flip else figure, placement)
+    part, (left, top) = warp(figure, placement)
     pasted = np.zeros((*canvas.shape[:2], 4), np.float32)
     pasted[top : top + part.shape[0], left : left + part.shape[1]] = part
     alpha = pasted[..., 3:] / 255
@@ -200,7 +200,7 @@ def _standing(
     # Where it is taller than the frame, its head is what shows.
     y = 0 if "top" in figure.cuts else max(above, 0)
     matrix = np.array([[scale, 0, x - scale * left], [0, scale, y - scale * top]])
-    return Placement(frame, (0, 0, *background), scale, 0.0, False, matrix)
+    return Placement(frame, (0, 0, *background), scale, 0.0, matrix)
 
 
 def _pyramid_blend(one: Any, other: Any, alpha: Any, levels: int) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 from builder.compose import compose, composite_rng, prepare_figure
 from builder.compose.figure import Figure
+from builder.compose.placement import pixels_to_frame
 from builder.cuts import find_cuts
 from builder.decoding import decode_background, decode_human
 from builder.matte import clean_matte
@@ -149,9 +150,7 @@ def exact_colours(figure: Figure, geometry: dict[str, Any]) -> tuple[Any, Any]:
     """Return straight colours and alpha, 0 to 1, from 4 x 4 points a pixel, in floating point."""
     figure = figure.mirrored() if geometry["flip"] else figure
     width, height = geometry["frame"]
-    placed = np.array(geometry["matrix"])
-    matrix = placed[:, :2] @ figure.from_pixels
-    matrix[:, 2] += placed[:, 2]
+    matrix = pixels_to_frame(figure, np.array(geometry["matrix"]))
     fine = np.column_stack([4 * matrix[:, :2], 4 * matrix[:, 2]])
     fine[:, 2] += fine[:, :2] @ (0.5, 0.5) - 0.5
     premultiplied = figure.pixels.astype(np.float32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import sys
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from builder import recent
 from builder.recent import Recent, apart
 
 Pixels = npt.NDArray[np.uint8]
@@ -27,6 +29,7 @@ def full_of(value: int, side: int = 64) -> Pixels:
 
 
 def test_memory_of_a_picture_that_is_gone_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recent, "_spare", deque())
     apart(full_of(1, 999))
     monkeypatch.setattr(mmap, "mmap", None)
     assert (apart(full_of(2, 999)) == 2).all()
@@ -37,9 +40,10 @@ def test_memory_of_a_picture_that_is_gone_takes_the_next(monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory that is in use")
 def test_pictures_that_are_gone_leave_little_memory_behind() -> None:
+    picture = full_of(7, 3000)
     before = resident()
     for side in (2600, 2800, 1500, 1700, 1900, 2100, 3000):
-        apart(full_of(7, side))
+        apart(picture[:side, :side])
     assert resident() - before < 24 * 1024**2
 
 

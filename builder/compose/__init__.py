@@ -17,7 +17,7 @@ from builder.compose.labels import straight_foreground, trimap
 from builder.compose.light import Stage, light
 from builder.compose.operations import draw_count
 from builder.compose.photometric import alter_background, alter_composite
-from builder.compose.placement import Placement, place
+from builder.compose.placement import place
 from builder.compose.scene import Placed, add_companions, join
 from builder.recipe import Recipe
 
@@ -116,7 +116,7 @@ def _lit(
         canvas = stage.canvas
         lit = (stage.figure, stage.position)
         joined, place = join((joined, place), lit) if figures else lit
-        geometry = _geometry(each.placement, position, warped)
+        geometry = _geometry(each, position, warped)
         figures.append({"number": each.number, "geometry": geometry, "light": applied})
     return Stage(canvas, joined, place, stands), figures
 
@@ -144,7 +144,8 @@ def _stands(figure: Figure, position: tuple[int, int], warped: Pixels, canvas: P
     return "bottom" not in figure.cuts and ends_above
 
 
-def _geometry(placement: Placement, position: tuple[int, int], warped: Pixels) -> dict[str, Any]:
+def _geometry(placed: Placed, position: tuple[int, int], warped: Pixels) -> dict[str, Any]:
+    placement = placed.placement
     left, top = position
     height, width = warped.shape[:2]
     return {
@@ -152,7 +153,7 @@ def _geometry(placement: Placement, position: tuple[int, int], warped: Pixels) -
         "box": [left, top, left + width, top + height],
         "scale": round(placement.scale, 6),
         "rotation": round(placement.rotation, 4),
-        "flip": placement.flip,
+        "flip": placed.figure.flipped,
         "matrix": [[round(value, 6) for value in row] for row in placement.matrix.tolist()],
         "background_box": list(placement.background_box),
     }

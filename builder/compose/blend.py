@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from builder.compose.camera import linear_of, srgb_of
 from builder.compose.figure import Figure
-from builder.compose.placement import Placement
+from builder.compose.placement import Placement, pixels_to_frame
 from builder.compose.resample import shrink, soften
 
 Pixels = npt.NDArray[np.uint8]
@@ -54,9 +54,8 @@ def warp(figure: Figure, placement: Placement) -> tuple[Pixels, tuple[int, int]]
     """
     softened, block = soften(figure.pixels, min(placement.scale, 1.0))
     height, width = softened.shape[:2]
-    to_frame = placement.matrix[:, :2] @ figure.from_pixels
+    to_frame = pixels_to_frame(figure, placement.matrix)
     to_frame[:, :2] *= block
-    to_frame[:, 2] += placement.matrix[:, 2]
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
     moved = corners @ to_frame[:, :2].T + to_frame[:, 2]
     left, top = np.maximum(np.floor(moved.min(axis=0)).astype(int) - 1, 0)

@@ -53,16 +53,14 @@ class Placement:
             frame, px of the background; all of it, unless the figure's cuts ask for another aspect.
         scale: px of the frame for one px of the human's picture.
         rotation: degrees, counter-clockwise.
-        flip: whether the human is mirrored first.
-        matrix: float64 (2, 3), from continuous source coordinates (after mirroring) to continuous
-            frame coordinates.
+        matrix: float64 (2, 3), from continuous coordinates of the figure, mirrored or not, to those
+            of the frame.
     """
 
     frame: tuple[int, int]
     background_box: tuple[int, int, int, int]
     scale: float
     rotation: float
-    flip: bool
     matrix: Matrix
 
 
@@ -96,8 +94,8 @@ def place(
     Raises:
         LayerError: no place satisfies the recipe, for example a coverage of 0.5 by a thin figure.
     """
-    flip = bool(rng.random() < recipe.flip_probability)
-    figure = figure.mirrored() if flip else figure
+    if rng.random() < recipe.flip_probability:
+        figure = figure.mirrored()
     for pose, aspect_step in _poses(figure, background_size, recipe, rng):
         crop = _crop(background_size, figure, aspect_step)
         frame = _frame(crop, figure, recipe)
@@ -105,7 +103,7 @@ def place(
         if matrix is not None:
             box = _centred_box(background_size, crop)
             scale = math.hypot(matrix[0, 0], matrix[0, 1])
-            return figure, Placement(frame, box, scale, pose.rotation, flip, matrix)
+            return figure, Placement(frame, box, scale, pose.rotation, matrix)
     raise LayerError(
         f"no place in the frame shows {recipe.min_visible:.0%} of it and lets it cover "
         f"{recipe.min_coverage:.0%}"
@@ -143,12 +141,19 @@ def place_at(
     if matrix is None:
         return None
     actual = math.hypot(matrix[0, 0], matrix[0, 1])
-    return Placement(beside.frame, beside.background_box, actual, 0.0, False, matrix)
+    return Placement(beside.frame, beside.background_box, actual, 0.0, matrix)
 
 
 def moved(matrix: Matrix, points: Points) -> Points:
     """Return points, float64 (n, 2), where a matrix takes them."""
     taken: Points = points @ matrix[:, :2].T + matrix[:, 2]
+    return taken
+
+
+def pixels_to_frame(figure: Figure, matrix: Matrix) -> Matrix:
+    """Return float64 (2, 3): where a matrix of a figure takes coordinates of its `pixels`."""
+    taken: Matrix = matrix[:, :2] @ figure.from_pixels
+    taken[:, 2] += matrix[:, 2]
     return taken
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from builder.compose.blend import Pixels
 from builder.compose.figure import Figure
 from builder.compose.operations import as_pixels
-from builder.compose.placement import Matrix, Placement, moved, place_at
+from builder.compose.placement import Matrix, Placement, moved, pixels_to_frame, place_at
 from builder.recipe import Recipe
 
 _ATTEMPTS = 12
@@ -74,12 +74,11 @@ def add_companions(
         zip(others, rng.spawn(len(others)), strict=True), start=1
     ):
         figure = other.mirrored() if own_rng.random() < recipe.flip_probability else other
-        flip = figure is not other
         for _ in range(_ATTEMPTS):
             placement = _beside(first, figure, recipe, own_rng)
             if placement is None:
                 continue
-            tried = [*scene, Placed(number, figure, replace(placement, flip=flip))]
+            tried = [*scene, Placed(number, figure, placement)]
             tried.sort(key=lambda placed: placed.lower_end)
             if all(share >= _SLACK * recipe.min_visible for share in _visible_shares(tried)):
                 scene = tried
@@ -197,9 +196,8 @@ def _visible_shares(scene: Sequence[Placed]) -> list[float]:
 
 def _alpha_at(placed: Placed, points: Matrix) -> Matrix:
     """Return the alpha, 0 to 1, that a placed figure has at points of the frame."""
-    to_frame = placed.placement.matrix[:, :2] @ placed.figure.from_pixels
-    shift = to_frame[:, 2] + placed.placement.matrix[:, 2]
-    own = np.floor((points - shift) @ np.linalg.inv(to_frame[:, :2]).T).astype(int)
+    to_frame = pixels_to_frame(placed.figure, placed.placement.matrix)
+    own = np.floor((points - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T).astype(int)
     height, width = placed.figure.pixels.shape[:2]
     inside = (own >= 0).all(axis=1) & (own < (width, height)).all(axis=1)
     alpha = np.zeros(len(points))
