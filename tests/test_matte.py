@@ -127,6 +127,22 @@ def test_haze_beside_a_figure_takes_nothing_of_its_rim() -> None:
     assert not cleaned[:, :109].any()
 
 
+@given(seed=st.integers(0, 10**6))
+def test_patches_of_haze_fade_as_if_each_were_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    person = np.zeros((300, 260), np.uint8)
+    person[90:220, 70:200] = 255
+    patches = []
+    for _ in range(12):
+        top, left = int(rng.integers(0, 299)), int(rng.integers(0, 259))
+        patches.append(np.zeros_like(person))
+        tall, wide = rng.integers(1, 30, 2)
+        patches[-1][top : top + tall, left : left + wide] = 7
+    together = clean_matte(np.maximum.reduce([person, *patches]), CLASSIC)
+    alone = [clean_matte(np.maximum(person, patch), CLASSIC) for patch in patches]
+    assert np.array_equal(together, np.maximum.reduce(alone))
+
+
 def test_the_knobs_turn_each_step_off() -> None:
     alpha = np.maximum(figure(), 14)
     alpha[20:30, 20:30] = 255

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.compose.edges import decontaminate
+from builder.compose.resample import STRIP
 from builder.cuts import Points, Side, find_cuts
 from builder.matte import Matte, bounding_box, clean_matte
 from builder.recipe import Recipe
@@ -85,10 +86,9 @@ def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
     height, width = rgba.shape[:2]
     alpha = clean_matte(np.asarray(cv2.extractChannel(rgba, 3), dtype=np.uint8), recipe)
     left, top, right, bottom = box = bounding_box(alpha)
-    cropped = rgba[top:bottom, left:right].copy()
-    cv2.insertChannel(alpha[top:bottom, left:right], cropped, 3)
-    premultiplied = np.asarray(cv2.cvtColor(cropped, cv2.COLOR_RGBA2mRGBA), dtype=np.uint8)
-    points, weights = _sample_points(alpha[top:bottom, left:right], left, top)
+    own = alpha[top:bottom, left:right]
+    premultiplied = _premultiplied(rgba[top:bottom, left:right], own)
+    points, weights = _sample_points(own, left, top)
     return Figure(
         pixels=decontaminate(premultiplied, recipe.decontamination),
         box=box,
@@ -98,6 +98,17 @@ def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
         points=points,
         weights=weights,
     )
+
+
+def _premultiplied(rgba: npt.NDArray[np.uint8], alpha: Matte) -> npt.NDArray[np.uint8]:
+    """Return uint8 (h, w, 4): colours times another alpha than their own."""
+    premultiplied = np.empty_like(rgba, order="C")
+    for start in range(0, len(rgba), STRIP):
+        rows = slice(start, start + STRIP)
+        straight = rgba[rows].copy()
+        cv2.insertChannel(alpha[rows], straight, 3)
+        cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA, dst=premultiplied[rows])
+    return premultiplied
 
 
 def _sample_points(alpha: Matte, left: int, top: int) -> tuple[Points, npt.NDArray[np.float64]]:

@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 
+STRIP = 64
+"""Rows for several steps at once: what lies between them stays in the processor's cache."""
+
 # Of the Gaussian before bilinear sampling, for each source pixel that a step skips.
 _SOFTENING = 0.7
 # A narrower one changes nothing: OpenCV rounds its weights to 1/256.
