@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from builder.compose import composite_rng
+from builder.compose import composite_seeds
 from builder.compose.blend import blend
 from builder.decoding import decode_human
 from builder.recipe import Recipe
@@ -30,7 +30,7 @@ def make_bare_rows(task: Task) -> list[dict[str, Any]]:
             straight = decode_human(human.read(), task.recipe.max_pixels)
             decoded, figure = human.id, cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA)
         image = _scene(background, task.recipe).copy()
-        mask = _pasted(image, figure, composite_rng(task.seed, pair.human, pair.k))
+        mask = _pasted(image, figure, composite_seeds(task.seed, pair.human, pair.k).generator())
         rows.append(
             {
                 "id": pair.id,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from builder.compose import Composite, compose, composite_rng, prepare_figure
+from builder.compose import Composite, compose, composite_seeds, prepare_figure
 from builder.compose.figure import Figure
 from builder.decoding import decode_background, decode_human
 from builder.errors import FolderError, LayerError, PlanError
@@ -193,9 +193,9 @@ def make_composite(
     Raises:
         PlanError: the human cannot be placed as the recipe asks; the message names it.
     """
-    rng = composite_rng(seed, cast.pair.human, cast.pair.k)
+    seeds = composite_seeds(seed, cast.pair.human, cast.pair.k)
     try:
-        made = compose(figure, background, recipe, rng, companions)
+        made = compose(figure, background, recipe, seeds, companions)
     except LayerError as error:
         raise PlanError(
             f"{cast.human.name} on {cast.background.name}: {error}. "

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.compose import Composite, compose, composite_rng, prepare_figure
+from builder.compose import Composite, compose, composite_seeds, prepare_figure
 from builder.compose.resample import soften
 from builder.cuts import find_cuts
 from builder.errors import LayerError
@@ -40,7 +40,7 @@ recipes = st.sampled_from(
 
 def made(person: Person, size: tuple[int, int], recipe: Recipe, seed: int) -> Composite:
     figure = prepare_figure(person.rgba, recipe)
-    return compose(figure, scenery(seed, size), recipe, composite_rng(seed, "human", 0))
+    return compose(figure, scenery(seed, size), recipe, composite_seeds(seed, "human", 0))
 
 
 def geometry(composite: Composite) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def test_no_fringe_shows_where_figure_and_background_have_one_colour(
     background = np.full((size[1], size[0], 3), level, np.uint8)
     recipe = ALWAYS.replace({"rotation": [-20, 20]})
     figure = prepare_figure(rgba, recipe)
-    composite = compose(figure, background, recipe, composite_rng(seed, "human", 0))
+    composite = compose(figure, background, recipe, composite_seeds(seed, "human", 0))
     assert np.abs(composite.image.astype(int) - level).max() <= 2
 
 
@@ -162,7 +162,7 @@ def test_the_image_is_the_blend_that_the_mask_promises(
     recipe = ALWAYS
     background = np.full((size[1], size[0], 3), (10, 250, 120), np.uint8)
     figure = prepare_figure(rgba, recipe)
-    composite = compose(figure, background, recipe, composite_rng(seed, "human", 0))
+    composite = compose(figure, background, recipe, composite_seeds(seed, "human", 0))
     alpha = composite.mask[..., None] / 255
     expected = alpha * (200, 30, 90) + (1 - alpha) * (10, 250, 120)
     # Five roundings to whole levels on the way, of half a level each.
@@ -199,7 +199,7 @@ def test_shrinking_averages_instead_of_picking() -> None:
     recipe = PLAIN.replace({"size": 100, "flip_probability": 0.0, "geometry_probability": 0.0})
     figure = prepare_figure(stripes, recipe)
     composite = compose(
-        figure, np.zeros((100, 100, 3), np.uint8), recipe, composite_rng(0, "human", 0)
+        figure, np.zeros((100, 100, 3), np.uint8), recipe, composite_seeds(0, "human", 0)
     )
     inside = composite.image[composite.mask == 255]
     assert inside.size
@@ -234,7 +234,7 @@ def test_a_background_may_lie_in_memory_in_any_order() -> None:
     background = scenery(1, (300, 200))
     planes = np.ascontiguousarray(background.transpose(2, 0, 1)).transpose(1, 2, 0)
     first, second = (
-        compose(figure, one, PLAIN.replace({"size": 0}), composite_rng(0, "order", 0))
+        compose(figure, one, PLAIN.replace({"size": 0}), composite_seeds(0, "order", 0))
         for one in (background, planes)
     )
     assert np.array_equal(first.image, second.image)
@@ -245,7 +245,7 @@ def test_another_k_or_human_or_seed_gives_another_composite() -> None:
     figure = prepare_figure(person.rgba, CLASSIC)
     background: Pixels = scenery(1, (300, 200))
     images = {
-        compose(figure, background, CLASSIC, composite_rng(*source)).image.tobytes()
+        compose(figure, background, CLASSIC, composite_seeds(*source)).image.tobytes()
         for source in [(0, "a", 0), (0, "a", 1), (0, "b", 0), (1, "a", 0)]
     }
     assert len(images) == 4
@@ -256,7 +256,7 @@ def test_the_background_is_left_as_it_is() -> None:
     background = scenery(1, (300, 200))
     before = background.copy()
     recipe = CLASSIC.replace({"size": 0, "background_tone_probability": 1.0})
-    compose(prepare_figure(person.rgba, recipe), background, recipe, composite_rng(0, "a", 0))
+    compose(prepare_figure(person.rgba, recipe), background, recipe, composite_seeds(0, "a", 0))
     assert np.array_equal(background, before)
 
 
@@ -267,7 +267,7 @@ def test_a_recipe_that_no_place_satisfies_is_an_error() -> None:
     recipe = PLAIN.replace({"min_coverage": 0.5, "min_visible": 0.9})
     figure = prepare_figure(rgba, recipe)
     with pytest.raises(LayerError, match="no place in the frame"):
-        compose(figure, scenery(0, (400, 300)), recipe, composite_rng(0, "a", 0))
+        compose(figure, scenery(0, (400, 300)), recipe, composite_seeds(0, "a", 0))
 
 
 def test_a_softening_that_is_left_out_would_change_nothing() -> None:

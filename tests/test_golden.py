@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.compose import Composite, compose, composite_rng, prepare_figure
+from builder.compose import Composite, compose, composite_seeds, prepare_figure
 from builder.recipe import RECIPES
 from tests.figures import draw
 from tests.kit import Pixels, scenery
@@ -25,7 +25,8 @@ def made(recipe_name: str, number: int) -> Composite:
     recipe = RECIPES[recipe_name].replace({"size": 160})
     alpha = draw(150, 200, frozenset({"bottom"} if number else ()), 0, number).alpha
     figure = prepare_figure(np.dstack([scenery(number + 9, (150, 200)), alpha]), recipe)
-    return compose(figure, scenery(number, (200, 150)), recipe, composite_rng(0, "golden", number))
+    seeds = composite_seeds(0, "golden", number)
+    return compose(figure, scenery(number, (200, 150)), recipe, seeds)
 
 
 def stored(name: str, number: int, kind: str) -> Path:

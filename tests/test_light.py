@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.compose import Composite, compose, composite_rng, prepare_figure
+from builder.compose import Composite, compose, composite_seeds, prepare_figure
 from builder.compose.edges import decontaminate
 from builder.compose.light import Stage, light
+from builder.compose.seeds import Seeds
 from builder.recipe import PLAIN, REALISTIC
 from tests.figures import draw
 from tests.kit import Pixels, scenery
@@ -32,7 +33,7 @@ def disc(colour: tuple[int, int, int], size: int = 120) -> Pixels:
 def lit(step: str, stage: Stage, seed: int = 0, **knobs: Any) -> tuple[Stage, list[Any]]:
     """Apply one step alone."""
     recipe = PLAIN.replace({f"{step}_probability": 1.0, **knobs})
-    return light(stage, recipe, np.random.default_rng(seed))
+    return light(stage, recipe, Seeds(seed))
 
 
 def stage_on(level: int, colour: tuple[int, int, int] = (150, 120, 100)) -> Stage:
@@ -228,7 +229,7 @@ def realistic(seed: int, cut: bool = False, **knobs: Any) -> Composite:
     person = draw(240, 300, frozenset({"bottom"} if cut else ()), 0, seed)
     recipe = REALISTIC.replace({"size": 320, **knobs})
     figure = prepare_figure(np.dstack([scenery(seed, (240, 300)), person.alpha]), recipe)
-    return compose(figure, scenery(seed + 1, (400, 300)), recipe, composite_rng(0, "h", seed))
+    return compose(figure, scenery(seed + 1, (400, 300)), recipe, composite_seeds(0, "h", seed))
 
 
 @given(st.integers(0, 2**32))
@@ -260,7 +261,7 @@ def test_who_is_cut_off_at_both_sides_does_not_end_at_the_eyes(
     person = draw(240, 300, frozenset({"left", "right", "bottom"}), 0, seed)
     recipe = REALISTIC.replace({"size": 320})
     figure = prepare_figure(person.rgba, recipe)
-    made = compose(figure, scenery(seed, size), recipe, composite_rng(0, "h", seed))
+    made = compose(figure, scenery(seed, size), recipe, composite_seeds(0, "h", seed))
     _, top, _, bottom = made.provenance["geometry"]["box"]
     shown = (bottom - top) / made.provenance["geometry"]["scale"]
     assert shown >= 0.6 * (figure.box[3] - figure.box[1])
@@ -282,7 +283,7 @@ def test_linear_light_differs_at_the_edge_alone() -> None:
             prepare_figure(draw(200, 200, frozenset(), 0, 3).rgba, PLAIN),
             np.zeros((300, 300, 3), np.uint8),
             PLAIN.replace({"blend_light": blend}),
-            composite_rng(0, "h", 3),
+            composite_seeds(0, "h", 3),
         )
         for blend in ("srgb", "linear")
     }

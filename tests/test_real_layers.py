@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from builder.compose import compose, composite_rng, prepare_figure
+from builder.compose import compose, composite_seeds, prepare_figure
 from builder.compose.figure import Figure
 from builder.compose.placement import pixels_to_frame
 from builder.cuts import find_cuts
@@ -118,7 +118,7 @@ def test_five_hundred_realistic_composites_have_no_cut_and_enough_of_a_figure() 
         rgba = decode_human(human.read_bytes(), 10**8)
         figure = prepare_figure(rgba, REALISTIC)
         for k in range(PAIRS // len(humans)):
-            rng = composite_rng(0, human.name, k)
+            rng = composite_seeds(0, human.name, k)
             made = compose(figure, backgrounds[k % len(backgrounds)], REALISTIC, rng)
             values = {"human_name": human.name, "geometry": made.provenance["geometry"]}
             assert_no_cut_inside(made.mask, values)
@@ -136,7 +136,7 @@ def test_edges_over_a_flat_background_have_no_fringe(colour: tuple[int, int, int
     for path in layers("humans"):
         figure = prepare_figure(decode_human(path.read_bytes(), 10**8), recipe)
         for k in range(3):
-            made = compose(figure, flat, recipe, composite_rng(0, path.name, k))
+            made = compose(figure, flat, recipe, composite_seeds(0, path.name, k))
             colours, sampled = exact_colours(figure, made.provenance["geometry"])
             alpha = made.mask[..., None] / 255
             band = (made.mask > 0) & (made.mask < 255) & (sampled > 0.004)

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder.compose import Composite, compose, composite_rng, prepare_figure
+from builder.compose import Composite, compose, composite_seeds, prepare_figure
 from builder.compose.scene import join
 from builder.matte import clean_matte
 from builder.plan import companions_of, make_plan
@@ -46,7 +46,7 @@ def coloured(person: Person, level: int) -> Pixels:
 def scene(people: list[Person], own: Recipe, seed: int) -> Composite:
     figures = [prepare_figure(coloured(p, 60 + 80 * n), own) for n, p in enumerate(people)]
     background = scenery(seed, SIZE)
-    return compose(figures[0], background, own, composite_rng(seed, "h", 0), figures[1:])
+    return compose(figures[0], background, own, composite_seeds(seed, "h", 0), figures[1:])
 
 
 def rebuilt(person: Person, own: dict[str, Any], used: Recipe) -> Any:

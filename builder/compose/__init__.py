@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +17,14 @@ from builder.compose.operations import draw_count
 from builder.compose.photometric import alter_background, alter_composite
 from builder.compose.placement import place
 from builder.compose.scene import Placed, add_companions, join
+from builder.compose.seeds import Seeds, composite_seeds
 from builder.recipe import Recipe
 
-__all__ = ["Composite", "compose", "composite_rng", "prepare_figure"]
+__all__ = ["Composite", "compose", "composite_seeds", "prepare_figure"]
+
+# The children of a composite's seeds. A new one gets a number of its own, so that recipes without
+# it draw what they always drew.
+_PLACEMENT, _BACKGROUND, _COMPOSITE, _LIGHT, _LABELS, _COMPANY = range(6)
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,11 @@ class Composite:
     provenance: dict[str, Any]
 
 
-def composite_rng(seed: int, human: str, k: int) -> np.random.Generator:
-    """Return the generator of everything random about the `k`-th composite of a human."""
-    digest = hashlib.sha256(f"{seed}/{human}/{k}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest, "big"))
-
-
 def compose(
     figure: Figure,
     background: Pixels,
     recipe: Recipe,
-    rng: np.random.Generator,
+    seeds: Seeds,
     companions: Sequence[Figure] = (),
 ) -> Composite:
     """Place, light, blend and alter.
@@ -63,31 +60,28 @@ def compose(
         figure: from `prepare_figure`.
         background: uint8 (H, W, 3), RGB; left as it is.
         recipe: the placement, light and photometric knobs matter.
-        rng: from `composite_rng`.
+        seeds: from `composite_seeds`.
         companions: others for the same picture, from `prepare_figure`; the provenance tells by
             their numbers, from 1, which of them found room.
 
     Raises:
         LayerError: the figure cannot be placed on this background as the recipe asks.
     """
-    placement_rng, background_rng, composite_rng_ = rng.spawn(3)
-    # Spawned later, so that recipes without these draw what they always drew.
-    light_rng, label_rng = rng.spawn(2)
-    company_rng = rng.spawn(1)[0]
     size = (background.shape[1], background.shape[0])
-    figure, placement = place(figure, size, recipe, placement_rng)
+    figure, placement = place(figure, size, recipe, seeds.child(_PLACEMENT).generator())
     canvas = resize_background(background, placement)
-    canvas, on_background = alter_background(canvas, recipe, background_rng)
+    canvas, on_background = alter_background(canvas, recipe, seeds.child(_BACKGROUND))
+    label_rng = seeds.child(_LABELS).generator()
     shown = label_rng.random() >= recipe.negatives
     placed = [Placed(0, figure, placement)]
     if shown and companions:
-        placed = add_companions(placed[0], companions, recipe, company_rng)
-    stage, figures = _lit(canvas, placed if shown else [], recipe, light_rng)
+        placed = add_companions(placed[0], companions, recipe, seeds.child(_COMPANY))
+    stage, figures = _lit(canvas, placed if shown else [], recipe, seeds.child(_LIGHT))
     first = next((values for values in figures if not values["number"]), None)
     image = stage.canvas.copy() if "background" in recipe.labels else stage.canvas
     mask = blend(image, stage.figure, stage.position, linear=recipe.blend_light == "linear")
     labels, on_labels = _labels(stage, mask, recipe, label_rng)
-    image, on_composite = alter_composite(image, recipe, composite_rng_)
+    image, on_composite = alter_composite(image, recipe, seeds.child(_COMPOSITE))
     provenance = {
         "geometry": first["geometry"] if first else None,
         "background_operations": on_background,
@@ -101,7 +95,7 @@ def compose(
 
 
 def _lit(
-    canvas: Pixels, placed: Sequence[Placed], recipe: Recipe, rng: np.random.Generator
+    canvas: Pixels, placed: Sequence[Placed], recipe: Recipe, seeds: Seeds
 ) -> tuple[Stage, list[dict[str, Any]]]:
     """Light all figures, furthest first, and join them; return what the provenance says of each."""
     joined, place = np.zeros((0, 0, 4), np.uint8), (0, 0)
@@ -111,8 +105,7 @@ def _lit(
         warped, position = warp(each.figure, each.placement)
         stands = _stands(each.figure, position, warped, canvas)
         # One scene has one sun: all of its figures draw the same values.
-        own_rng = copy.deepcopy(rng) if len(placed) > 1 else rng
-        stage, applied = light(Stage(canvas, warped, position, stands), recipe, own_rng)
+        stage, applied = light(Stage(canvas, warped, position, stands), recipe, seeds)
         canvas = stage.canvas
         lit = (stage.figure, stage.position)
         joined, place = join((joined, place), lit) if figures else lit

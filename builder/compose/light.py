@@ -26,6 +26,7 @@ from builder.compose.operations import (
     normal_field,
 )
 from builder.compose.resample import block_average, enlarge_blocks
+from builder.compose.seeds import Seeds
 from builder.matte import bounding_box
 from builder.recipe import Recipe
 
@@ -61,7 +62,7 @@ class Stage:
     stands: bool
 
 
-def light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, list[Values]]:
+def light(stage: Stage, recipe: Recipe, seeds: Seeds) -> tuple[Stage, list[Values]]:
     """Match the figure to the scene and give it its shadows, as the recipe says.
 
     Returns:
@@ -75,7 +76,7 @@ def light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage
         "contact_shadow": contact_shadow,
         "light_wrap": wrap_light,
     }
-    for name, step, own_rng in chosen(steps, recipe, rng):
+    for name, step, own_rng in chosen(steps, recipe, seeds):
         if stage.figure.size:
             stage, values = step(stage, recipe, own_rng)
             if values:

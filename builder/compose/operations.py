@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from statistics import NormalDist
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from builder.compose.seeds import Seeds
 from builder.recipe import Range, Recipe
 
 Pixels = npt.NDArray[np.uint8]
@@ -30,7 +31,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def apply_operations(
-    operations: Mapping[str, Operation], pixels: Pixels, recipe: Recipe, rng: np.random.Generator
+    operations: Mapping[str, Operation], pixels: Pixels, recipe: Recipe, seeds: Seeds
 ) -> tuple[Pixels, list[Values]]:
     """Apply operations in order, each with the chance that its knob `*_probability` gives it.
 
@@ -38,34 +39,25 @@ def apply_operations(
         The picture, and for each operation that was applied its name and values.
     """
     applied = []
-    for name, operation, own_rng in chosen(operations, recipe, rng):
+    for name, operation, own_rng in chosen(operations, recipe, seeds):
         pixels, values = operation(pixels, recipe, own_rng)
         applied.append({"operation": name, **values})
     return pixels, applied
 
 
 def chosen(
-    steps: Mapping[str, Step], recipe: Recipe, rng: np.random.Generator
+    steps: Mapping[str, Step], recipe: Recipe, seeds: Seeds
 ) -> Iterator[tuple[str, Step, np.random.Generator]]:
     """Yield the steps that happen, each with the chance of its knob, and their generators.
 
     A generator for each step: switching one off leaves the values of the others alone.
     """
-    seeds = cast(np.random.SeedSequence, rng.bit_generator.seed_seq)
-    for number, (name, step) in enumerate(steps.items(), start=seeds.n_children_spawned):
+    for number, (name, step) in enumerate(steps.items()):
         probability = getattr(recipe, f"{name}_probability")
-        # To set up a generator takes longer than to draw from it.
         if probability:
-            own_rng = np.random.default_rng(_child(seeds, number))
+            own_rng = seeds.child(number).generator()
             if own_rng.random() < probability:
                 yield name, step, own_rng
-
-
-def _child(seeds: np.random.SeedSequence, number: int) -> np.random.SeedSequence:
-    """Return the child that `SeedSequence.spawn` would give this number."""
-    return np.random.SeedSequence(
-        seeds.entropy, spawn_key=(*seeds.spawn_key, number), pool_size=seeds.pool_size
-    )
 
 
 def draw(values: Range, rng: np.random.Generator) -> float:

@@ -28,32 +28,29 @@ from builder.compose.operations import (
     lookup,
     normal_field,
 )
+from builder.compose.seeds import Seeds
 from builder.recipe import Recipe
 
 Matrix = npt.NDArray[np.float64]
 
 
-def alter_background(
-    pixels: Pixels, recipe: Recipe, rng: np.random.Generator
-) -> tuple[Pixels, list[Values]]:
+def alter_background(pixels: Pixels, recipe: Recipe, seeds: Seeds) -> tuple[Pixels, list[Values]]:
     """Apply the operations on a background alone, before the blend.
 
     Args:
         pixels: uint8 (H, W, 3), RGB.
         recipe: the `background_*` and `defocus*` knobs.
-        rng: drawn from the same number of times whichever operations apply.
+        seeds: each operation has a child of them, whichever others apply.
 
     Returns:
         uint8 (H, W, 3), and the operations applied, with their values.
     """
-    return apply_operations(_BACKGROUND_OPERATIONS, pixels, recipe, rng)
+    return apply_operations(_BACKGROUND_OPERATIONS, pixels, recipe, seeds)
 
 
-def alter_composite(
-    pixels: Pixels, recipe: Recipe, rng: np.random.Generator
-) -> tuple[Pixels, list[Values]]:
+def alter_composite(pixels: Pixels, recipe: Recipe, seeds: Seeds) -> tuple[Pixels, list[Values]]:
     """Apply the operations on the whole composite, after the blend; otherwise as above."""
-    return apply_operations(_COMPOSITE_OPERATIONS, pixels, recipe, rng)
+    return apply_operations(_COMPOSITE_OPERATIONS, pixels, recipe, seeds)
 
 
 def background_tone(

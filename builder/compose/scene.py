@@ -12,6 +12,7 @@ from builder.compose.blend import Pixels
 from builder.compose.figure import Figure
 from builder.compose.operations import as_pixels
 from builder.compose.placement import Matrix, Placement, moved, pixels_to_frame, place_at
+from builder.compose.seeds import Seeds
 from builder.recipe import Recipe
 
 _ATTEMPTS = 12
@@ -52,7 +53,7 @@ class Placed:
 
 
 def add_companions(
-    first: Placed, others: Sequence[Figure], recipe: Recipe, rng: np.random.Generator
+    first: Placed, others: Sequence[Figure], recipe: Recipe, seeds: Seeds
 ) -> list[Placed]:
     """Place companions beside a figure; one without room is left out.
 
@@ -64,15 +65,14 @@ def add_companions(
         first: where the first figure is.
         others: the companions, not mirrored.
         recipe: `flip_probability`, `min_visible` and `max_upscale` matter.
-        rng: drawn from a varying number of times.
+        seeds: each companion has a child of them.
 
     Returns:
         All figures of the scene, the furthest first. Of each at least `min_visible` can be seen.
     """
     scene = [first]
-    for number, (other, own_rng) in enumerate(
-        zip(others, rng.spawn(len(others)), strict=True), start=1
-    ):
+    for number, other in enumerate(others, start=1):
+        own_rng = seeds.child(number - 1).generator()
         figure = other.mirrored() if own_rng.random() < recipe.flip_probability else other
         for _ in range(_ATTEMPTS):
             placement = _beside(first, figure, recipe, own_rng)
