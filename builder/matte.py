@@ -71,7 +71,8 @@ def _without_haze(kept: Matte, reach: float, recipe: Recipe) -> Matte:
     # Within half of the reach nothing fades, and a square tells that sooner than distances do.
     side = 2 * int(reach / 2 / _DIAGONAL_STEP) + 1
     near = cv2.dilate(strong, np.ones((side, side), np.uint8))
-    hazy = np.asarray(cv2.bitwise_and(kept, cv2.bitwise_not(near)), np.uint8)
+    # What is near is 255 there, and no difference is below 0.
+    hazy = np.asarray(cv2.subtract(kept, near), np.uint8)
     room = _room(reach)
     cleaned = kept
     for rows, columns in _clusters(hazy, room):
@@ -169,7 +170,7 @@ class _Part:
 
 def _parts(visible: npt.NDArray[np.uint8]) -> list[_Part]:
     """Return the parts, connected along sides and diagonals, of uint8 (H, W), 0 or 1."""
-    if np.count_nonzero(visible[:, 1:] != visible[:, :-1]) > _MOST_TURNS:
+    if cv2.countNonZero(cv2.bitwise_xor(visible[:, 1:], visible[:, :-1])) > _MOST_TURNS:
         return _labelled_parts(visible)
     outlines, above = cv2.findContours(visible, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     found = []

@@ -24,7 +24,7 @@ __all__ = ["Composite", "compose", "composite_seeds", "prepare_figure"]
 
 # The children of a composite's seeds. A new one gets a number of its own, so that recipes without
 # it draw what they always drew.
-_PLACEMENT, _BACKGROUND, _COMPOSITE, _LIGHT, _LABELS, _COMPANY = range(6)
+_PLACEMENT, _BACKGROUND, _COMPOSITE, _LIGHT, _LABELS, _COMPANY, _NEGATIVE = range(7)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def compose(
     figure, placement = place(figure, size, recipe, seeds.child(_PLACEMENT).generator())
     canvas = resize_background(background, placement)
     canvas, on_background = alter_background(canvas, recipe, seeds.child(_BACKGROUND))
-    label_rng = seeds.child(_LABELS).generator()
-    shown = label_rng.random() >= recipe.negatives
+    shown = _shows_human(recipe, seeds.child(_NEGATIVE))
     placed = [Placed(0, figure, placement)]
     if shown and companions:
         placed = add_companions(placed[0], companions, recipe, seeds.child(_COMPANY))
@@ -80,7 +79,7 @@ def compose(
     first = next((values for values in figures if not values["number"]), None)
     image = stage.canvas.copy() if "background" in recipe.labels else stage.canvas
     mask = blend(image, stage.figure, stage.position, linear=recipe.blend_light == "linear")
-    labels, on_labels = _labels(stage, mask, recipe, label_rng)
+    labels, on_labels = _labels(stage, mask, recipe, seeds.child(_LABELS))
     image, on_composite = alter_composite(image, recipe, seeds.child(_COMPOSITE))
     provenance = {
         "geometry": first["geometry"] if first else None,
@@ -92,6 +91,10 @@ def compose(
         "coverage": round(cv2.sumElems(mask)[0] / mask.size / 255, 4),
     }
     return Composite(image, mask, labels, provenance)
+
+
+def _shows_human(recipe: Recipe, seeds: Seeds) -> bool:
+    return not recipe.negatives or seeds.generator().random() >= recipe.negatives
 
 
 def _lit(
@@ -115,13 +118,13 @@ def _lit(
 
 
 def _labels(
-    stage: Stage, mask: Pixels, recipe: Recipe, rng: np.random.Generator
+    stage: Stage, mask: Pixels, recipe: Recipe, seeds: Seeds
 ) -> tuple[dict[str, Pixels], dict[str, Any]]:
     """Return the labels that the recipe asks for, and what the provenance says of them."""
     labels: dict[str, Pixels] = {}
     values: dict[str, Any] = {}
     if "trimap" in recipe.labels:
-        values["trimap_radius"] = draw_count(recipe.trimap_radius, rng)
+        values["trimap_radius"] = draw_count(recipe.trimap_radius, seeds.generator())
         labels["trimap"] = trimap(mask, values["trimap_radius"])
     if "foreground" in recipe.labels:
         frame = (mask.shape[1], mask.shape[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -50,24 +52,34 @@ def warp(figure: Figure, placement: Placement) -> tuple[Pixels, tuple[int, int]]
     """
     softened, block = soften(figure.pixels, min(placement.scale, 1.0))
     height, width = softened.shape[:2]
-    to_frame = pixels_to_frame(figure, placement.matrix)
-    to_frame[:, :2] *= block
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
-    moved = corners @ to_frame[:, :2].T + to_frame[:, 2]
-    left, top = np.maximum(np.floor(moved.min(axis=0)).astype(int) - 1, 0)
-    right, bottom = np.minimum(np.ceil(moved.max(axis=0)).astype(int) + 1, placement.frame)
+    (a, b, x), (c, d, y) = pixels_to_frame(figure, placement.matrix).tolist()
+    wide, tall = block * width, block * height
+    left, right = _extent(x, a * wide, b * tall, placement.frame[0])
+    top, bottom = _extent(y, c * wide, d * tall, placement.frame[1])
     # OpenCV puts pixel centres at whole numbers; ours lie at +0.5.
-    half = np.array([0.5, 0.5])
-    offset = to_frame[:, :2] @ half + to_frame[:, 2] - half - (left, top)
+    to_part = [
+        [block * a, block * b, x + block * (a + b) / 2 - 0.5 - left],
+        [block * c, block * d, y + block * (c + d) / 2 - 0.5 - top],
+    ]
     warped = cv2.warpAffine(
         softened,
-        np.column_stack([to_frame[:, :2], offset]),
-        (int(right - left), int(bottom - top)),
+        np.array(to_part),
+        (right - left, bottom - top),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(0, 0, 0, 0),
     )
-    return np.asarray(warped, dtype=np.uint8), (int(left), int(top))
+    return np.asarray(warped, dtype=np.uint8), (left, top)
+
+
+def _extent(start: float, one: float, other: float, length: int) -> tuple[int, int]:
+    """Return from where to where a moved picture reaches along one side of the frame.
+
+    `one` and `other` are how far its own sides take it.
+    """
+    least = start + min(one, 0) + min(other, 0)
+    most = start + max(one, 0) + max(other, 0)
+    return max(math.floor(least) - 1, 0), min(math.ceil(most) + 1, length)
 
 
 def blend(

@@ -52,13 +52,6 @@ class Figure:
         """The figure's area, px of full opacity."""
         return float(self.weights.sum())
 
-    @property
-    def from_pixels(self) -> Points:
-        """Float64 (2, 3): takes coordinates of `pixels` to those of the figure."""
-        left, top, right, _ = self.box
-        across = (-1.0, 0.0, right) if self.flipped else (1.0, 0.0, left)
-        return np.array([across, (0.0, 1.0, top)])
-
     def mirrored(self) -> Figure:
         """Return the figure seen in a mirror, left for right."""
         left, top, right, bottom = self.box

@@ -16,6 +16,7 @@ from builder.errors import LayerError
 from builder.recipe import Recipe
 
 Matrix = npt.NDArray[np.float64]
+_Place = tuple[float, float]
 Shot = Literal["close-up", "half", "full"]
 _SHOTS: tuple[Shot, ...] = ("close-up", "half", "full")
 
@@ -152,18 +153,19 @@ def moved(matrix: Matrix, points: Points) -> Points:
 
 def pixels_to_frame(figure: Figure, matrix: Matrix) -> Matrix:
     """Return float64 (2, 3): where a matrix of a figure takes coordinates of its `pixels`."""
-    taken: Matrix = matrix[:, :2] @ figure.from_pixels
-    taken[:, 2] += matrix[:, 2]
-    return taken
+    left, top, right, _ = figure.box
+    across, start = (-1, right) if figure.flipped else (1, left)
+    return np.array([[a * across, b, a * start + b * top + c] for a, b, c in matrix.tolist()])
 
 
-def _visible_share(figure: Figure, points: Points, frame: tuple[int, int]) -> float:
-    """Return the estimated share, 0 to 1, of the figure's area that lies in the frame.
-
-    `points` are those of the figure, moved into the frame.
-    """
-    x, y = points.T
-    inside = (x >= 0) & (x < frame[0]) & (y >= 0) & (y < frame[1])
+def _visible_share(
+    figure: Figure, turned: _Turned, frame: tuple[int, int], scale: float, centre: _Place
+) -> float:
+    """Return the estimated share, 0 to 1, of the figure's area that lies in the frame."""
+    inside = np.ones(len(figure.weights), dtype=bool)
+    for along, length, middle in zip((turned.x, turned.y), frame, centre, strict=True):
+        inside &= along >= -middle / scale
+        inside &= along < (length - middle) / scale
     return float(figure.weights[inside].sum() / figure.area)
 
 
@@ -294,66 +296,90 @@ def _fit(
 ) -> Matrix | None:
     """Return the matrix closest to the pose that satisfies all rules, or None."""
     width, height = frame
-    turn = _rotation_matrix(pose.rotation)
-    centre = np.array([figure.width / 2, figure.height / 2])
-    turned = (turn @ (figure.points - centre).T).T
-    cuts = {side: (ends - centre) @ turn.T for side, ends in figure.cuts.items()}
-    least = _least_scale(figure, cuts, frame, min_coverage)
+    turned = _turned(figure, pose.rotation)
+    least = _least_scale(figure, turned, frame, min_coverage)
     if least is None or least > recipe.max_upscale * (1 + 1e-9):
         return None
     fitted = max(width, height) / max(figure.width, figure.height)
     scale = min(max(pose.scale * fitted, least), recipe.max_upscale)
     wish = (width * (0.5 + pose.shift[0]), height * (0.5 + pose.shift[1]))
-    top = float(turned[:, 1].min()) * scale
-    centre_at = _position(cuts, scale, frame, wish, top)
-    visible = _visible_share(figure, turned * scale + centre_at, frame)
+    x, y = _position(turned, scale, frame, wish)
+    visible = _visible_share(figure, turned, frame, scale, (x, y))
     covered = visible * figure.area * scale**2 / (width * height)
     if visible < min(recipe.min_visible * _SLACK, 0.98) or covered < min_coverage:
         return None
-    linear = scale * turn
-    return np.column_stack([linear, centre_at - linear @ centre])
+    cos, sin = scale * turned.cos, scale * turned.sin
+    across, down = figure.width / 2, figure.height / 2
+    return np.array(
+        [
+            [cos, sin, x - cos * across - sin * down],
+            [-sin, cos, y + sin * across - cos * down],
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """A figure turned around its picture's centre, which is the origin; px of its picture.
+
+    Attributes:
+        cos, sin: of the rotation.
+        x, y: float64 (n,): the figure's sample points.
+        cuts: for each cut side how far inside the figure it reaches: x, or y of a top or bottom.
+    """
+
+    cos: float
+    sin: float
+    x: npt.NDArray[np.float64]
+    y: npt.NDArray[np.float64]
+    cuts: dict[Side, float]
+
+
+def _turned(figure: Figure, degrees: float) -> _Turned:
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    middle_x, middle_y = figure.width / 2, figure.height / 2
+    x, y = figure.points[:, 0] - middle_x, figure.points[:, 1] - middle_y
+    cuts: dict[Side, float] = {}
+    for side, ends in figure.cuts.items():
+        own = [(end_x - middle_x, end_y - middle_y) for end_x, end_y in ends.tolist()]
+        if side in ("left", "right"):
+            along = [cos * end_x + sin * end_y for end_x, end_y in own]
+        else:
+            along = [cos * end_y - sin * end_x for end_x, end_y in own]
+        cuts[side] = max(along) if side in ("left", "top") else min(along)
+    return _Turned(cos, sin, cos * x + sin * y, cos * y - sin * x, cuts)
 
 
 def _least_scale(
-    figure: Figure, cuts: dict[Side, Points], frame: tuple[int, int], min_coverage: float
+    figure: Figure, turned: _Turned, frame: tuple[int, int], min_coverage: float
 ) -> float | None:
     """Return the least scale at which opposite cuts span the frame and coverage can suffice."""
     width, height = frame
     least = math.sqrt(_SLACK * min_coverage * width * height / figure.area)
-    for low, high, axis, length in (("left", "right", 0, width), ("top", "bottom", 1, height)):
-        if low in cuts and high in cuts:
-            span = float(cuts[high][:, axis].min() - cuts[low][:, axis].max())
+    for low, high, length in (("left", "right", width), ("top", "bottom", height)):
+        if low in turned.cuts and high in turned.cuts:
+            span = turned.cuts[high] - turned.cuts[low]
             if span <= 0:
                 return None
             least = max(least, (length + 2 * _MARGIN) / span)
     return least
 
 
-def _position(
-    cuts: dict[Side, Points],
-    scale: float,
-    frame: tuple[int, int],
-    wish: tuple[float, float],
-    top: float,
-) -> npt.NDArray[np.float64]:
+def _position(turned: _Turned, scale: float, frame: tuple[int, int], wish: _Place) -> _Place:
     """Return where the picture's centre goes: the wish, moved as little as the rules need."""
     x, y = wish
+    cuts = turned.cuts
     # A head above the frame is no use to anyone; only a cut top may lie there.
-    y = max(y, -top)
+    y = max(y, -float(turned.y.min()) * scale)
     if "left" in cuts:
-        x = min(x, -_MARGIN - scale * float(cuts["left"][:, 0].max()))
+        x = min(x, -_MARGIN - scale * cuts["left"])
     if "right" in cuts:
-        x = max(x, frame[0] + _MARGIN - scale * float(cuts["right"][:, 0].min()))
+        x = max(x, frame[0] + _MARGIN - scale * cuts["right"])
     if "top" in cuts:
-        y = min(y, -_MARGIN - scale * float(cuts["top"][:, 1].max()))
+        y = min(y, -_MARGIN - scale * cuts["top"])
     if "bottom" in cuts:
-        y = max(y, frame[1] + _MARGIN - scale * float(cuts["bottom"][:, 1].min()))
-    return np.array([x, y])
-
-
-def _rotation_matrix(degrees: float) -> Matrix:
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.array([[cos, sin], [-sin, cos]])
+        y = max(y, frame[1] + _MARGIN - scale * cuts["bottom"])
+    return x, y
 
 
 def _centred_box(size: tuple[int, int], crop: tuple[int, int]) -> tuple[int, int, int, int]:
