@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import warnings
 from collections import deque
@@ -22,6 +25,7 @@ from typing import TypeVar
 
 import cv2
 
+from builder.engines.handover import hand_over, no_room
 from builder.errors import WorkerLostError
 from builder.render import Row, Task, make_rows, shard_tasks
 from builder.shards import ShardFile, Work, write_shard
@@ -98,6 +102,8 @@ def ordered_map(
 ) -> Iterator[Iterator[Result]]:
     """Apply a picklable function to items, at most a few ahead, and give the results in order.
 
+    Long bytes in them may arrive as read-only views of a file.
+
     Args:
         function: importable by name, since workers are spawned, not forked.
         items: picklable; consumed lazily, so memory does not grow with their number.
@@ -105,24 +111,42 @@ def ordered_map(
 
     Raises:
         WorkerLostError: a worker was killed, for example for want of memory, or none can start.
+        FolderError: there is no room for temporary files.
     """
     if workers == 1:
         _one_thread_each()
         yield map(function, items)
         return
+    with _temporary_folder() as folder:
+        pool = _started_pool(workers, folder)
+        handed = functools.partial(hand_over, function, folder)
+        try:
+            results = _ordered_results(pool, handed, items, ahead=2 * workers)
+            yield (result.taken() for result in results)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     try:
-        pool = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+        return tempfile.TemporaryDirectory(prefix="human-segmentation-")
+    except OSError as error:
+        raise no_room("Folder for temporary files", error) from error
+
+
+def _started_pool(workers: int, folder: str) -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(folder,),
         )
     except OSError as error:
         raise WorkerLostError(
             f"Worker processes cannot be started ({error.strerror}): they need shared memory, as "
             "in /dev/shm. Provide some, or give --workers 1."
         ) from error
-    try:
-        yield _ordered_results(pool, function, items, ahead=2 * workers)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ordered_results(
@@ -184,21 +208,25 @@ def _close_results(pool: ProcessPoolExecutor) -> None:
     pool._result_queue._writer.close()  # type: ignore[attr-defined]
 
 
-def _start_worker() -> None:
+def _start_worker(folder: str) -> None:
     # Ctrl-C reaches the whole process group; the parent decides, workers only finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Of the metadata of pictures that were checked before.
     warnings.filterwarnings("ignore", module="PIL")
     _one_thread_each()
     _keep_freed_memory()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """Wait for the parent to die, and die: a worker of one that was killed waits for ever else."""
+def _end_with_parent(folder: str) -> None:
+    """Wait for the parent to die, and die: a worker of one that was killed waits for ever else.
+
+    Nor would anyone remove the folder of what was handed over.
+    """
     parent = multiprocessing.parent_process()
     assert parent
     multiprocessing.connection.wait([parent.sentinel])
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
