@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 T = TypeVar("T")
 
-# Five backgrounds of 1360x768; what is larger goes back to the kernel at once.
-_SPARE_BYTES = 16 * 1024**2
+# Seven backgrounds of 1360x768; what is larger goes back to the kernel at once.
+_SPARE_BYTES = 22 * 1024**2
 _spare: deque[mmap.mmap] = deque()
 
 
@@ -39,6 +39,11 @@ class Recent(Generic[T]):
         while self._bytes > self._max_bytes and len(self._made) > 1:
             self._bytes -= self._bytes_of(self._made.popitem(last=False)[1])
         return made
+
+    def forget(self, key: Hashable) -> None:
+        """Drop what was made for a key, if it is still there."""
+        if key in self._made:
+            self._bytes -= self._bytes_of(self._made.pop(key))
 
 
 def apart(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

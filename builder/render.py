@@ -82,13 +82,15 @@ class Cast:
 class Task:
     """Some pairs, human after human, with all that is needed to make them in any process.
 
-    `humans`, `backgrounds` and `companions` are those of each pair.
+    `humans`, `backgrounds` and `companions` are those of each pair; `last_met` are the backgrounds
+    that no later task of the shard needs.
     """
 
     humans: tuple[Layer, ...]
     pairs: tuple[Pair, ...]
     backgrounds: tuple[Layer, ...]
     companions: tuple[tuple[Layer, ...], ...]
+    last_met: tuple[Layer, ...]
     recipe: Recipe
     seed: int
 
@@ -106,7 +108,9 @@ def shard_tasks(
             more pairs than a row group a task has a row group's at most.
     """
     together = max(1, min(humans, recipe.row_group_rows * 2 // shard.per_human)) * shard.per_human
-    for own in _sharing_backgrounds(list(shard.pairs()), shard.per_human, together):
+    pairs = list(shard.pairs())
+    last = {pair.background: pair for pair in pairs}
+    for own in _sharing_backgrounds(pairs, shard.per_human, together):
         size = len(own) if together > shard.per_human else recipe.row_group_rows
         for start in range(0, len(own), size):
             part = tuple(own[start : start + size])
@@ -117,6 +121,9 @@ def shard_tasks(
                 companions=tuple(
                     tuple(layers[other] for other in companions_of(shard, pair, recipe, seed))
                     for pair in part
+                ),
+                last_met=tuple(
+                    layers[pair.background] for pair in part if last[pair.background] is pair
                 ),
                 recipe=recipe,
                 seed=seed,
@@ -159,6 +166,8 @@ def make_rows(task: Task) -> list[Row]:
         if figure is None or decoded != cast.human.id:
             figure, decoded = decode_figure(cast.human, task.recipe), cast.human.id
         rows.append(_row(cast, figure, task))
+    for layer in task.last_met:
+        _recent_backgrounds().forget(_background_key(layer, task.recipe))
     return rows
 
 
@@ -305,9 +314,13 @@ def _companion(layer: Layer, recipe: Recipe) -> Figure:
 
 def _background(layer: Layer, recipe: Recipe) -> Pixels:
     """Return a decoded background, uint8 (H, W, 3) RGB; not to be written to."""
-    # To hash the whole recipe would take longer than to look a background up.
-    key = layer.id, recipe.max_pixels
+    key = _background_key(layer, recipe)
     return _recent_backgrounds().get(key, lambda: apart(decode_scene(layer, recipe)))
+
+
+def _background_key(layer: Layer, recipe: Recipe) -> tuple[str, int]:
+    # To hash the whole recipe would take longer than to look a background up.
+    return layer.id, recipe.max_pixels
 
 
 @functools.cache

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import struct
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import _ThreadWakeup
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.engines import ordered_map
-from builder.errors import WorkerLostError
+from builder.errors import FolderError, WorkerLostError
 
 
 def killed_while_handing_over(number: int) -> int:
@@ -79,6 +84,74 @@ def test_a_pool_that_closes_its_pipe_before_it_says_that_it_broke_is_noticed(
         ordered_map(abs, range(4), 2) as results,
     ):
         list(results)
+
+
+def long_and_short(number: int) -> dict[str, Any]:
+    return {
+        "long": bytes([number % 256]) * 100_000,
+        "none": b"",
+        "short": [b"abc", number],
+        "end": b"x" * 17_000,
+    }
+
+
+def test_results_arrive_as_they_are_and_leave_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with ordered_map(long_and_short, range(9), 2) as results:
+        for number, result in enumerate(results):
+            assert result == long_and_short(number)
+            # Those that are on their way.
+            assert sum(path.is_file() for path in tmp_path.rglob("*")) <= 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def without_a_folder(folder: Path) -> bytes:
+    shutil.rmtree(folder)
+    return b"long" * 10_000
+
+
+def test_a_worker_without_room_for_what_it_made_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with (
+        pytest.raises(FolderError, match=r"gone.*No such file or directory.*TMPDIR"),
+        ordered_map(without_a_folder, [tmp_path / "gone"], 2) as results,
+    ):
+        list(results)
+    with pytest.raises(FolderError, match="TMPDIR"), ordered_map(abs, [1], 2) as results:
+        list(results)
+
+
+ENDLESS = """
+import itertools
+from builder.engines import ordered_map
+from tests.test_engines import long_and_short
+with ordered_map(long_and_short, itertools.count(), 2) as results:
+    for result in results:
+        print(flush=True)
+"""
+
+
+def test_a_build_that_is_killed_leaves_no_files_of_its_workers(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout
+    for _ in range(20):
+        assert process.stdout.readline()
+    assert list(tmp_path.iterdir())
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def timing_out(number: int) -> int:

@@ -70,6 +70,17 @@ def test_what_a_cache_dropped_is_not_written_over_while_it_is_used() -> None:
     assert (used == 200).all()
 
 
+def test_what_is_forgotten_is_made_anew_and_leaves_its_room_to_others() -> None:
+    cache: Recent[bytes] = Recent(2, len)
+    for key in "ab":
+        cache.get(key, key.encode)
+    cache.forget("a")
+    cache.forget("never kept")
+    cache.get("c", b"c".lower)
+    assert [cache.get(key, b"new".lower) for key in "bc"] == [b"b", b"c"]
+    assert cache.get("a", b"new".lower) == b"new"
+
+
 def test_threads_do_not_meet_in_one_memory() -> None:
     def kept(value: int) -> bool:
         return all((apart(full_of(value)) == value).all() for _ in range(200))

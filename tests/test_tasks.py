@@ -37,6 +37,10 @@ def test_tasks_have_all_pairs_in_order_and_few_humans_each(
             assert len(shown) <= most
             assert len(shown) == 1 or len(task.pairs) <= 32
             assert [layer.id for layer in task.backgrounds] == [p.background for p in task.pairs]
+        last = {pair.background: number for number, task in enumerate(own) for pair in task.pairs}
+        for number, task in enumerate(own):
+            ended = Counter(layer.id for layer in task.last_met)
+            assert ended == Counter(one for one, end in last.items() if end == number)
 
 
 @pytest.mark.parametrize("megabytes", [110.0, 190.0, 300.0])
