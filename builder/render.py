@@ -174,7 +174,7 @@ def make_rows(task: Task) -> list[Row]:
 def _row(cast: Cast, figure: Figure, task: Task) -> Row:
     recipe, pair = task.recipe, cast.pair
     companions = [_companion(other, recipe) for other in cast.companions]
-    background = _background(cast.background, task)
+    background = _background(cast.background, recipe)
     made = make_composite(cast, figure, background, companions, recipe, task.seed)
     return {
         "id": pair.id,
@@ -312,15 +312,10 @@ def _companion(layer: Layer, recipe: Recipe) -> Figure:
     return _recent_companions().get((layer.id, recipe), decode)
 
 
-def _background(layer: Layer, task: Task) -> Pixels:
+def _background(layer: Layer, recipe: Recipe) -> Pixels:
     """Return a decoded background, uint8 (H, W, 3) RGB; not to be written to."""
-
-    def decode() -> Pixels:
-        pixels = decode_scene(layer, task.recipe)
-        # What goes with this task leaves no hole for long.
-        return pixels if layer in task.last_met else apart(pixels)
-
-    return _recent_backgrounds().get(_background_key(layer, task.recipe), decode)
+    key = _background_key(layer, recipe)
+    return _recent_backgrounds().get(key, lambda: apart(decode_scene(layer, recipe)))
 
 
 def _background_key(layer: Layer, recipe: Recipe) -> tuple[str, int]:
