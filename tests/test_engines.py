@@ -126,6 +126,21 @@ def test_a_worker_without_room_for_what_it_made_says_so(
         list(results)
 
 
+def test_a_file_that_somebody_removed_on_its_way_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with (
+        pytest.raises(FolderError, match="No such file or directory"),
+        ordered_map(long_and_short, range(9), 2) as results,
+    ):
+        next(results)
+        while not (on_their_way := list(tmp_path.glob("*/*"))):
+            time.sleep(0.01)
+        on_their_way[0].unlink()
+        list(results)
+
+
 ENDLESS = """
 import itertools
 from builder.engines import ordered_map

@@ -118,8 +118,8 @@ def test_five_hundred_realistic_composites_have_no_cut_and_enough_of_a_figure() 
         rgba = decode_human(human.read_bytes(), 10**8)
         figure = prepare_figure(rgba, REALISTIC)
         for k in range(PAIRS // len(humans)):
-            rng = composite_seeds(0, human.name, k)
-            made = compose(figure, backgrounds[k % len(backgrounds)], REALISTIC, rng)
+            seeds = composite_seeds(0, human.name, k)
+            made = compose(figure, backgrounds[k % len(backgrounds)], REALISTIC, seeds)
             values = {"human_name": human.name, "geometry": made.provenance["geometry"]}
             assert_no_cut_inside(made.mask, values)
             assert made.mask.mean() >= 255 * 0.02

@@ -16,7 +16,7 @@ from builder.errors import LayerError
 from builder.recipe import Recipe
 
 Matrix = npt.NDArray[np.float64]
-_Place = tuple[float, float]
+_Point = tuple[float, float]
 Shot = Literal["close-up", "half", "full"]
 _SHOTS: tuple[Shot, ...] = ("close-up", "half", "full")
 
@@ -159,7 +159,7 @@ def pixels_to_frame(figure: Figure, matrix: Matrix) -> Matrix:
 
 
 def _visible_share(
-    figure: Figure, turned: _Turned, frame: tuple[int, int], scale: float, centre: _Place
+    figure: Figure, turned: _Turned, frame: tuple[int, int], scale: float, centre: _Point
 ) -> float:
     """Return the estimated share, 0 to 1, of the figure's area that lies in the frame."""
     inside = np.ones(len(figure.weights), dtype=bool)
@@ -365,7 +365,7 @@ def _least_scale(
     return least
 
 
-def _position(turned: _Turned, scale: float, frame: tuple[int, int], wish: _Place) -> _Place:
+def _position(turned: _Turned, scale: float, frame: tuple[int, int], wish: _Point) -> _Point:
     """Return where the picture's centre goes: the wish, moved as little as the rules need."""
     x, y = wish
     cuts = turned.cuts

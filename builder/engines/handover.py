@@ -40,15 +40,14 @@ class Handed(Generic[Result]):
     file: Path | None
 
     def taken(self) -> Result:
-        """Return the result, once; its long bytes are read-only views of the file, which goes."""
-        if self.file is None:
-            parts = []
-        else:
-            with self.file.open("rb") as file:
-                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-            self.file.unlink()
-            ends = itertools.accumulate(self.lengths)
-            parts = [whole[end - own : end] for end, own in zip(ends, self.lengths, strict=True)]
+        """Return the result, once; its long bytes are read-only views of the file, which goes.
+
+        Raises:
+            FolderError: somebody removed the file.
+        """
+        whole = memoryview(b"") if self.file is None else _mapped(self.file)
+        ends = itertools.accumulate(self.lengths)
+        parts = [whole[end - own : end] for end, own in zip(ends, self.lengths, strict=True)]
         result: Result = _Unpickler(io.BytesIO(self.pickled), parts).load()
         return result
 
@@ -79,6 +78,17 @@ def no_room(folder: str, error: OSError) -> FolderError:
         "room, name another place in the variable TMPDIR, or give --workers 1; run the same "
         "command again and it goes on where it stopped."
     )
+
+
+def _mapped(path: Path) -> memoryview:
+    """Return what a file holds, and remove its name: the bytes stay while anyone looks at them."""
+    try:
+        with path.open("rb") as file:
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        path.unlink()
+    except OSError as error:
+        raise no_room(str(path.parent), error) from error
+    return memoryview(whole)
 
 
 class _Pickler(pickle.Pickler):
