@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 
 import imagecodecs
+import kornia_rs.io
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError, _imaging
@@ -47,7 +48,8 @@ _DECODING_ERRORS = (
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IHDR_BYTES = 25
-_PNG_TRUE_COLOUR = (2, 6)
+# Of the colour types that layers mostly have: RGB and RGBA.
+_PNG_CHANNELS = {2: 3, 6: 4}
 # What changes how a picture looks: an animation, a transparent colour, a rotation in EXIF or XMP.
 _PNG_MEANING = (
     b"acTL",
@@ -72,8 +74,14 @@ def _silence_libtiff() -> None:
 _silence_libtiff()
 
 
-def decode_human(data: bytes, max_pixels: int) -> Pixels:
+def decode_human(data: bytes, max_pixels: int, *, among_threads: bool = False) -> Pixels:
     """Decode a picture with transparency.
+
+    Args:
+        data: encoded.
+        max_pixels: a picture of more is refused before it is decoded.
+        among_threads: whether other threads have work to do meanwhile: slower, but it leaves them
+            the interpreter. The result is the same.
 
     Returns:
         uint8 (H, W, 4), straight RGBA, EXIF rotation applied. 16-bit channels are cut to 8.
@@ -81,7 +89,7 @@ def decode_human(data: bytes, max_pixels: int) -> Pixels:
     Raises:
         LayerError: not a picture, truncated, over `max_pixels`, or without an alpha channel.
     """
-    plain = _plain_png(data, max_pixels)
+    plain = _plain_png(data, max_pixels, among_threads)
     if plain is not None and plain.shape[2] == 4:
         return plain
     with _opened(data, max_pixels) as picture:
@@ -103,9 +111,14 @@ def decode_background(data: bytes, max_pixels: int) -> Pixels:
     return decode_with_transparency(data, max_pixels)[0]
 
 
-def decode_with_transparency(data: bytes, max_pixels: int) -> tuple[Pixels, float]:
-    """Return what `decode_background` does, and the share of the pixels that are transparent."""
-    pixels = _plain_png(data, max_pixels)
+def decode_with_transparency(
+    data: bytes, max_pixels: int, *, among_threads: bool = False
+) -> tuple[Pixels, float]:
+    """Return what `decode_background` does, and the share of the pixels that are transparent.
+
+    `among_threads`: as in `decode_human`.
+    """
+    pixels = _plain_png(data, max_pixels, among_threads)
     if pixels is None:
         with _opened(data, max_pixels) as picture:
             opaque = "A" not in picture.getbands() and "transparency" not in picture.info
@@ -142,33 +155,55 @@ def decode_made(data: bytes, image_format: str, mode: str) -> Pixels:
         return _loaded(picture, mode)
 
 
-def _plain_png(data: bytes, max_pixels: int) -> Pixels | None:
+def _plain_png(data: bytes, max_pixels: int, among_threads: bool) -> Pixels | None:
     """Decode what layers mostly are, a PNG of 8-bit RGB or RGBA, or return None for all else.
 
-    By libpng and zlib-ng, in half of the time that Pillow takes, to the same values. Only the
-    chunks that hold the pixels are handed over, so that none of the others can do any harm.
+    Only the chunks that hold the pixels are handed over, so that none of the others can do any
+    harm.
 
     Raises:
         LayerError: such a PNG, but broken or over `max_pixels`.
     """
     kept: list[bytes | memoryview] = [_PNG_SIGNATURE]
+    shape = (0, 0, 0)
     for name, chunk in _png_chunks(data):
         if name == b"IHDR":
             if len(kept) > 1 or len(chunk) != _IHDR_BYTES:
                 return None
             width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", chunk[8:21])
             # Interlaced ones, too: libpng complains of them on the terminal, in no one's name.
-            if depth != 8 or colour not in _PNG_TRUE_COLOUR or any(methods) or not width * height:
+            if depth != 8 or colour not in _PNG_CHANNELS or any(methods) or not width * height:
                 return None
             _refuse_size(width, height, max_pixels)
+            shape = (height, width, _PNG_CHANNELS[colour])
         elif len(kept) == 1 or bytes(chunk[4:32]).startswith(_PNG_MEANING):
             return None
         if name in (b"IHDR", b"IDAT", b"IEND"):
             kept.append(chunk)
     if len(kept) < 4:
         return None
+    plain = b"".join(kept)
+    pixels = None if among_threads else _quickly_decoded(plain, shape)
+    return _by_libpng(plain) if pixels is None else pixels
+
+
+def _quickly_decoded(png: bytes, shape: tuple[int, int, int]) -> Pixels | None:
+    """Return what libpng would, in half of its time; None for what it is for libpng to judge.
+
+    Checks go by libpng, which leaves the interpreter to other threads. What they admitted must
+    not be refused here.
+    """
     try:
-        return np.asarray(imagecodecs.png_decode(b"".join(kept)), dtype=np.uint8)
+        mode = "rgba" if shape[2] == 4 else "rgb"
+        pixels = kornia_rs.io.decode_image_png_u8(png, shape[:2], mode)
+    except Exception:  # noqa: BLE001 - it raises nothing narrower
+        return None
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def _by_libpng(png: bytes) -> Pixels:
+    try:
+        return np.asarray(imagecodecs.png_decode(png), dtype=np.uint8)
     except _DECODING_ERRORS as error:
         raise LayerError(f"broken picture: {printable(str(error))}") from error
 

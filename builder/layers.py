@@ -308,5 +308,5 @@ def _without_duplicates(examined: list[Examined]) -> list[Examined]:
 def _decoded(role: Role, data: bytes, max_pixels: int) -> tuple[Pixels, float]:
     """Return the picture and, of a background, the share of it that is transparent."""
     if role == "human":
-        return decode_human(data, max_pixels), 0.0
-    return decode_with_transparency(data, max_pixels)
+        return decode_human(data, max_pixels, among_threads=True), 0.0
+    return decode_with_transparency(data, max_pixels, among_threads=True)

@@ -1,4 +1,7 @@
-"""PNGs of 8-bit colour, which libpng decodes: the same values as Pillow's, and no less strict."""
+"""PNGs of 8-bit colour, which Pillow does not decode: the same values as its, and no less strict.
+
+What checks admit, with other threads beside them, is decoded to the same values in builds.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from builder.decoding import decode_background, decode_human
+from builder.decoding import decode_background, decode_human, decode_with_transparency
 from builder.errors import LayerError
 from tests.kit import Pixels, encoded, png, portrait, scenery
+from tests.mutants import mutants
 from tests.pictures import png_chunks, png_of
 
 LIMIT = 10_000_000
@@ -43,9 +47,29 @@ def test_any_picture_is_decoded_as_pillow_does(
 ) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), dtype=np.uint8)
     figure = encoded(pixels, "PNG", compress_level=level)
-    assert np.array_equal(decode_human(figure, LIMIT), by_pillow(figure, "RGBA"))
+    for among in (False, True):
+        decoded = decode_human(figure, LIMIT, among_threads=among)
+        assert np.array_equal(decoded, by_pillow(figure, "RGBA"))
     view = encoded(pixels[..., :3], "PNG", compress_level=level, dpi=(72, 72))
     assert np.array_equal(decode_background(view, LIMIT), by_pillow(view, "RGB"))
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_what_checks_admit_is_decoded_alike_without_them() -> None:
+    """The one may be stricter: it reads all checksums. The other must not be."""
+    admitted = 0
+    for mutant in mutants(3000):
+        try:
+            if mutant.role == "human":
+                checked = decode_human(mutant.data, LIMIT, among_threads=True)
+            else:
+                checked, _ = decode_with_transparency(mutant.data, LIMIT, among_threads=True)
+        except LayerError:
+            continue
+        admitted += 1
+        decode = decode_human if mutant.role == "human" else decode_background
+        assert np.array_equal(decode(mutant.data, LIMIT), checked)
+    assert admitted > 100
 
 
 @given(st.floats(0, 1, exclude_max=True))
