@@ -15,8 +15,9 @@ import numpy as np
 from builder.compose import composite_seeds
 from builder.compose.blend import blend
 from builder.decoding import decode_human
+from builder.encoding import IMAGE_SUFFIXES, encode_image, encode_png
 from builder.recipe import Recipe
-from builder.render import IMAGE_SUFFIXES, Task, decode_scene, encode_image, encode_png
+from builder.render import Task, decode_scene
 from builder.sources.layer import Layer
 
 

@@ -17,9 +17,10 @@ from PIL import Image
 
 from benchmarks.workload import Workload, timed_map, warm_up
 from builder.decoding import decode_background, decode_human
+from builder.encoding import encode_image, encode_png
 from builder.engines import ordered_map
 from builder.recipe import Recipe
-from builder.render import encode_image, encode_png, make_rows
+from builder.render import make_rows
 from builder.sources.layer import Layer
 
 

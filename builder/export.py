@@ -27,13 +27,14 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from builder.decoding import decode_background
+from builder.encoding import encode_png
 from builder.engines import ordered_map
 from builder.errors import FolderError, LayerError
 from builder.manifest import Manifest, manifest_text, read_manifest
 from builder.places import write_whole
 from builder.plan import Split
 from builder.recipe import Recipe
-from builder.render import LABEL_COLUMNS, encode_png, features_of
+from builder.render import LABEL_COLUMNS, features_of
 from builder.rows import small_batches
 from builder.staging import DATA
 from builder.version import __version__

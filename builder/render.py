@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import bisect
 import functools
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from builder.compose import Composite, compose, composite_seeds, prepare_figure
 from builder.compose.figure import Figure
 from builder.decoding import decode_background, decode_human
-from builder.errors import FolderError, LayerError, PlanError
+from builder.encoding import IMAGE_SUFFIXES, encode_image, encode_png
+from builder.errors import LayerError, PlanError
 from builder.plan import Pair, Shard, companions_of
 from builder.recent import Recent, apart
 from builder.recipe import Recipe
@@ -44,13 +41,12 @@ LABEL_COLUMNS = {
 }
 """The column of each label besides the mask."""
 
-RENDERING = 5
+RENDERING = 6
 """Raised whenever a new version of this package makes other pictures from the same plan."""
 
 # `json.dumps` would set one up for each row.
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 
-IMAGE_SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 # Enough for 40 backgrounds of 1360x768 and for the companions of a shard at 1024 px, and a fraction
 # of what a worker may use.
 _BACKGROUND_CACHE_BYTES = 128 * 1024**2
@@ -246,36 +242,6 @@ def _named(figures: list[Row], layers: tuple[Layer, ...]) -> list[Row]:
         }
         for figure in figures
     ]
-
-
-def encode_image(pixels: Pixels, recipe: Recipe) -> bytes:
-    """Encode a composite, uint8 (H, W, 3) RGB; JPEG without chroma subsampling."""
-    if recipe.image_format == "png":
-        return encode_png(pixels)
-    if recipe.image_format == "webp":
-        buffer = io.BytesIO()
-        # Method 0 is the fastest, and at this quality no larger than 1 or 2.
-        Image.fromarray(pixels).save(buffer, "WEBP", quality=recipe.jpeg_quality, method=0)
-        return buffer.getvalue()
-    return bytes(imagecodecs.jpeg8_encode(pixels, level=recipe.jpeg_quality, subsampling="444"))
-
-
-def encode_png(pixels: Pixels) -> bytes:
-    """Encode a mask, uint8 (H, W), or a picture, uint8 (H, W, 3) RGB, losslessly.
-
-    A mask is runs of 0 and 255: by run lengths alone it takes a fifth of the time of deflate at
-    level 4, and no more room. So does a picture that Paeth's predictor went over first; both
-    measured on the layers of the original.
-    """
-    predictor = cv2.IMWRITE_PNG_FILTER_NONE
-    if pixels.ndim == 3:
-        predictor = cv2.IMWRITE_PNG_FILTER_PAETH
-        pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), dtype=np.uint8)
-    how = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    done, encoded = cv2.imencode(".png", pixels, [*how, cv2.IMWRITE_PNG_FILTER, predictor])
-    if not done:
-        raise FolderError("OpenCV could not encode a picture as PNG.")
-    return encoded.tobytes()
 
 
 def _image_cell(pixels: Pixels, pair_id: str, recipe: Recipe) -> Row:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from builder.decoding import Pixels, decode_made
+from builder.encoding import IMAGE_SUFFIXES
 from builder.errors import LayerError
 from builder.plan import Pair, Shard
 from builder.recipe import Recipe
-from builder.render import IMAGE_SUFFIXES, LABEL_COLUMNS
+from builder.render import LABEL_COLUMNS
 from builder.sources.layer import printable
 
 _PROVENANCE = {
