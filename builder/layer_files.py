@@ -206,7 +206,6 @@ def _write(shard: LayerShard, file: Any) -> None:
         use_dictionary=["split", "verdict", "reasons", "cuts"],
         write_statistics=["id", "split", "verdict"],
         write_page_index=True,
-        use_content_defined_chunking=True,
     ) as writer:
         for group in _groups(shard):
             writer.write_table(pa.Table.from_pylist(group, schema))

@@ -266,7 +266,8 @@ def _write_parquet(path: Path, rows: Iterable[Row], schema: pa.Schema, recipe: R
             use_dictionary=["human", "background"],
             write_statistics=["id", "human", "background"],
             write_page_index=True,
-            use_content_defined_chunking=True,
+            # No content-defined chunks: what is not compressed Xet finds again by itself. With
+            # them updates of a shard sent 1.5 to 20 times as much.
         ) as writer:
             for group in _batched(rows, recipe.row_group_rows):
                 writer.write_table(_table(group, schema))
