@@ -33,7 +33,7 @@ def disc(colour: tuple[int, int, int], size: int = 120) -> Pixels:
 def lit(step: str, stage: Stage, seed: int = 0, **knobs: Any) -> tuple[Stage, list[Any]]:
     """Apply one step alone."""
     recipe = PLAIN.replace({f"{step}_probability": 1.0, **knobs})
-    return light(stage, recipe, Seeds(seed))
+    return light(stage, recipe, Seeds(str(seed)))
 
 
 def stage_on(level: int, colour: tuple[int, int, int] = (150, 120, 100)) -> Stage:

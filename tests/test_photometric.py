@@ -32,7 +32,7 @@ def only(operation: str, **knobs: Any) -> Recipe:
 
 def altered(operation: str, pixels: Pixels, seed: int, **knobs: Any) -> tuple[Pixels, Any]:
     alter = alter_background if operation in ON_BACKGROUND else alter_composite
-    return alter(pixels, only(operation, **knobs), Seeds(seed))
+    return alter(pixels, only(operation, **knobs), Seeds(str(seed)))
 
 
 def test_every_operation_has_its_knob() -> None:
@@ -51,8 +51,11 @@ def test_an_operation_changes_the_picture_and_says_so(seed: int, operation: str)
     after, applied = altered(operation, pixels, seed)
     assert (after.shape, after.dtype) == (pixels.shape, np.uint8)
     assert [values["operation"] for values in applied] == [operation]
-    assert len(applied[0]) > 1
-    assert not np.array_equal(after, before)
+    values = [value for name, value in applied[0].items() if name != "operation"]
+    assert values
+    # Now and then the draw is next to nothing: a gain of 1, or a shift of 0.
+    if np.array_equal(after, before):
+        assert all(min(abs(value), abs(value - 1)) < 0.01 for value in values)
     assert np.array_equal(pixels, before)
 
 
@@ -60,7 +63,7 @@ def test_an_operation_changes_the_picture_and_says_so(seed: int, operation: str)
 def test_no_operation_leaves_the_picture_alone(seed: int) -> None:
     pixels = scenery(seed, (90, 70))
     for alter in (alter_background, alter_composite):
-        after, applied = alter(pixels, PLAIN, Seeds(seed))
+        after, applied = alter(pixels, PLAIN, Seeds(str(seed)))
         assert np.array_equal(after, pixels)
         assert applied == []
 
@@ -72,8 +75,8 @@ def test_switching_one_operation_off_leaves_the_values_of_the_others(
     pixels = scenery(seed, (60, 60))
     everything = CLASSIC.replace({f"{name}_probability": 1.0 for name in ON_COMPOSITE})
     fewer = everything.replace({f"{operation}_probability": 0.0})
-    _, all_applied = alter_composite(pixels, everything, Seeds(seed))
-    _, fewer_applied = alter_composite(pixels, fewer, Seeds(seed))
+    _, all_applied = alter_composite(pixels, everything, Seeds(str(seed)))
+    _, fewer_applied = alter_composite(pixels, fewer, Seeds(str(seed)))
     assert [v for v in all_applied if v["operation"] != operation] == fewer_applied
 
 

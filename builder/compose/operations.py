@@ -88,7 +88,10 @@ def normal_field(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArra
     Returns:
         int16, in steps of 1 / `STEPS`: half of the memory of float32, and of the time.
     """
-    chosen = np.frombuffer(rng.bytes(math.prod(shape)), dtype=np.uint8).reshape(shape)
+    count = math.prod(shape)
+    # `rng.bytes` draws 4 at a time, and takes five times as long.
+    words = rng.integers(0, 2**64 - 1, -(-count // 8), np.uint64, endpoint=True)
+    chosen = words.astype("<u8", copy=False).view(np.uint8)[:count].reshape(shape)
     return np.asarray(cv2.LUT(chosen, _QUANTILES), dtype=np.int16)
 
 

@@ -123,8 +123,8 @@ def _beside(
 ) -> Placement | None:
     """Return a drawn place for another figure, or None where the rules allow none there."""
     width, height = first.placement.frame
-    left, top = moved(first.placement.matrix, first.figure.points).min(axis=0)
-    right, bottom = moved(first.placement.matrix, first.figure.points).max(axis=0)
+    points = moved(first.placement.matrix, first.figure.points)
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     upper, lower = _vertical_extent(first, (float(top), float(bottom)), figure, height, rng)
     own_height = figure.box[3] - figure.box[1]
     scale = (lower - upper) / own_height
