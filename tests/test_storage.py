@@ -93,7 +93,9 @@ def test_other_files_are_left_alone(storage: Storage, tmp_path: Path) -> None:
     assert storage.files("pairs") == {"thesis.txt": b"mine"}
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.15, 0.4])
+@pytest.mark.parametrize(
+    "seconds", [0.15, *(pytest.param(other, marks=pytest.mark.slow) for other in (0.0, 0.4))]
+)
 def test_a_killed_build_goes_on_to_the_same_bytes(
     storage: Storage, local: dict[str, bytes], seconds: float
 ) -> None:

@@ -282,7 +282,7 @@ def _luma_of(figure: Pixels) -> tuple[float, float] | None:
 def _light_colour(canvas: Pixels) -> npt.NDArray[np.float64]:
     """Return the gains that the colour of the light gives R, G and B, 1 on average."""
     small = _small_copy(canvas).reshape(-1, 3).astype(np.float64) + 1
-    norm = (small**6).mean(axis=0) ** (1 / 6)
+    norm = ((small * small * small) ** 2).mean(axis=0) ** (1 / 6)
     gains: npt.NDArray[np.float64] = norm / norm.mean()
     return gains
 
@@ -290,10 +290,9 @@ def _light_colour(canvas: Pixels) -> npt.NDArray[np.float64]:
 def _small_copy(pixels: Pixels) -> Pixels:
     # Every few pixels are enough for an average, and averaging all of them was a third of the cost.
     height, width = pixels.shape[:2]
-    few = (-(-width // (1 + width // 256)), -(-height // (1 + height // 256)))
-    pixels = as_pixels(cv2.resize(pixels, few, interpolation=cv2.INTER_NEAREST))
-    size = (min(_SMALL, few[0]), min(_SMALL, few[1]))
-    return as_pixels(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    block = max(1, min(4, width // _SMALL, height // _SMALL))
+    few = (min(width, block * _SMALL), min(height, block * _SMALL))
+    return block_average(cv2.resize(pixels, few, interpolation=cv2.INTER_NEAREST), block)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Smaller pictures, without aliasing, from whole blocks of pixels and a narrow Gaussian.
 
-OpenCV averages whole blocks with vector instructions; averages over fractions of pixels, its
-INTER_AREA for any other size, take four to ten times as long.
+OpenCV averages blocks of 2 x 2 with vector instructions. Larger ones take four times as long as
+halving twice, and averages over fractions of pixels, its INTER_AREA for any other size, longer.
 """
 
 from __future__ import annotations
@@ -27,17 +27,21 @@ _LEAST_SIGMA = 0.28
 def block_average(pixels: Any, block: int) -> Pixels:
     """Return uint8 (ceil(H / block), ceil(W / block), ...): averages of square blocks.
 
-    The border is repeated where the last blocks lie beyond it.
+    The border is repeated where the last blocks lie beyond it. Each halving rounds halves up, so
+    that blocks of 4 come out 0.25 levels brighter than their averages, and none above the largest
+    of its values.
     """
-    if block == 1:
-        return np.asarray(pixels, dtype=np.uint8)
     height, width = pixels.shape[:2]
     rows, columns = -(-height // block), -(-width // block)
     below, beside = rows * block - height, columns * block - width
     if below or beside:
         pixels = cv2.copyMakeBorder(pixels, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-    averages = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(averages, dtype=np.uint8)
+    while block > 1:
+        step = 2 if block % 2 == 0 else block
+        block //= step
+        size = (columns * block, rows * block)
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(pixels, dtype=np.uint8)
 
 
 def enlarge_blocks(averages: Any, block: int, shape: tuple[int, ...]) -> Pixels:

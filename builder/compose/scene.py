@@ -123,17 +123,15 @@ def _beside(
 ) -> Placement | None:
     """Return a drawn place for another figure, or None where the rules allow none there."""
     width, height = first.placement.frame
-    points = moved(first.placement.matrix, first.figure.points)
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    upper, lower = _vertical_extent(first, (float(top), float(bottom)), figure, height, rng)
+    x, y = moved(first.placement.matrix, first.figure.points).T
+    left, right, top, bottom = (float(edge) for edge in (x.min(), x.max(), y.min(), y.max()))
+    upper, lower = _vertical_extent(first, (top, bottom), figure, height, rng)
     own_height = figure.box[3] - figure.box[1]
     scale = (lower - upper) / own_height
     half_widths = (right - left + scale * (figure.box[2] - figure.box[0])) / 2
-    side = 1 if rng.random() < _room_on_the_right(float(left), float(right), width) else -1
+    side = 1 if rng.random() < _room_on_the_right(left, right, width) else -1
     centre = (left + right) / 2 + side * float(rng.uniform(*_APART)) * half_widths
-    placement = place_at(
-        figure, first.placement, scale, (float(centre), upper), recipe, _LEAST_COVERAGE
-    )
+    placement = place_at(figure, first.placement, scale, (centre, upper), recipe, _LEAST_COVERAGE)
     if placement is None or placement.scale > _LARGEST_CHANGE * scale:
         return None
     return placement

@@ -45,10 +45,10 @@ class _Hashed(ISeedSequence):
         self, n_words: int, dtype: npt.DTypeLike = np.uint32
     ) -> npt.NDArray[np.uint32 | np.uint64]:
         """Return so many words that no other path has."""
-        own = np.dtype(dtype)
-        digest = hashlib.shake_256(self._path.encode()).digest(n_words * own.itemsize)
+        size = np.dtype(dtype).itemsize
+        digest = hashlib.shake_256(self._path.encode()).digest(n_words * size)
         # The same on any machine.
-        return np.frombuffer(digest, own.newbyteorder("<")).astype(own)
+        return np.frombuffer(digest, f"<u{size}").astype(dtype, copy=False)
 
 
 def composite_seeds(seed: int, human: str, k: int) -> Seeds:
