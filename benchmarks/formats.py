@@ -40,8 +40,8 @@ def write_webdataset(rows: Sequence[Row], folder: Path, shard_rows: int) -> None
             writer.write(
                 {
                     "__key__": row["id"],
-                    f"image.{_suffix(row)}": row["image"]["bytes"],
-                    "mask.png": row["mask"]["bytes"],
+                    f"image.{_suffix(row)}": bytes(row["image"]["bytes"]),
+                    "mask.png": bytes(row["mask"]["bytes"]),
                     "json": json.dumps({name: row[name] for name in TEXTS}).encode(),
                 }
             )
@@ -54,7 +54,7 @@ def write_mds(rows: Sequence[Row], folder: Path, shard_bytes: int) -> None:
     columns = {"image": "bytes", "mask": "bytes", **dict.fromkeys(TEXTS, "str")}
     with MDSWriter(out=str(folder), columns=columns, size_limit=shard_bytes) as writer:
         for row in rows:
-            pictures = {name: row[name]["bytes"] for name in ("image", "mask")}
+            pictures = {name: bytes(row[name]["bytes"]) for name in ("image", "mask")}
             writer.write({**pictures, **{name: row[name] for name in TEXTS}})
 
 

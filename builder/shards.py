@@ -267,7 +267,7 @@ def _write_parquet(path: Path, rows: Iterable[Row], schema: pa.Schema, recipe: R
             write_statistics=["id", "human", "background"],
             write_page_index=True,
             # No content-defined chunks: what is not compressed Xet finds again by itself. With
-            # them updates of a shard sent 1.5 to 20 times as much.
+            # them what Xet stored of a changed shard was 1.2 to 22 times as much.
         ) as writer:
             for group in _batched(rows, recipe.row_group_rows):
                 writer.write_table(_table(group, schema))

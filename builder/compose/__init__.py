@@ -71,7 +71,7 @@ def compose(
     figure, placement = place(figure, size, recipe, seeds.child(_PLACEMENT).generator())
     canvas = resize_background(background, placement)
     canvas, on_background = alter_background(canvas, recipe, seeds.child(_BACKGROUND))
-    shown = _shows_human(recipe, seeds.child(_NEGATIVE))
+    shown = _keeps_human(recipe, seeds.child(_NEGATIVE))
     placed = [Placed(0, figure, placement)]
     if shown and companions:
         placed = add_companions(placed[0], companions, recipe, seeds.child(_COMPANY))
@@ -93,7 +93,7 @@ def compose(
     return Composite(image, mask, labels, provenance)
 
 
-def _shows_human(recipe: Recipe, seeds: Seeds) -> bool:
+def _keeps_human(recipe: Recipe, seeds: Seeds) -> bool:
     return not recipe.negatives or seeds.generator().random() >= recipe.negatives
 
 
