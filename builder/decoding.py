@@ -46,7 +46,7 @@ _DECODING_ERRORS = (
     zlib.error,
 )
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IHDR_BYTES = 25
 # Of the colour types that layers mostly have: RGB and RGBA.
 _PNG_CHANNELS = {2: 3, 6: 4}
@@ -164,7 +164,7 @@ def _plain_png(data: bytes, max_pixels: int, among_threads: bool) -> Pixels | No
     Raises:
         LayerError: such a PNG, but broken or over `max_pixels`.
     """
-    kept: list[bytes | memoryview] = [_PNG_SIGNATURE]
+    kept: list[bytes | memoryview] = [PNG_SIGNATURE]
     shape = (0, 0, 0)
     for name, chunk in _png_chunks(data):
         if name == b"IHDR":
@@ -211,9 +211,9 @@ def _by_libpng(png: bytes) -> Pixels:
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yield the (name, whole chunk) of a PNG until its end; nothing of anything else."""
     view = memoryview(data)
-    if not data.startswith(_PNG_SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         return
-    position, name = len(_PNG_SIGNATURE), b""
+    position, name = len(PNG_SIGNATURE), b""
     while name != b"IEND" and position + 12 <= len(data):
         (length,) = struct.unpack(">I", view[position : position + 4])
         name = bytes(view[position + 4 : position + 8])

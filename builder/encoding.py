@@ -13,13 +13,13 @@ import numpy.typing as npt
 from PIL import Image
 from zlib_ng import zlib_ng
 
+from builder.decoding import PNG_SIGNATURE
 from builder.recipe import Recipe
 
 Pixels = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB = 0, 2
 _FILTER_UP = 2
 
@@ -56,7 +56,7 @@ def encode_png(pixels: Pixels) -> bytes:
         (b"IDAT", deflate(filtered)),
         (b"IEND", b""),
     )
-    return b"".join((_PNG_SIGNATURE, *(_chunk(name, content) for name, content in chunks)))
+    return b"".join((PNG_SIGNATURE, *(_chunk(name, content) for name, content in chunks)))
 
 
 def _run_lengths(filtered: Pixels) -> bytes:

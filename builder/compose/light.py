@@ -282,6 +282,7 @@ def _luma_of(figure: Pixels) -> tuple[float, float] | None:
 def _light_colour(canvas: Pixels) -> npt.NDArray[np.float64]:
     """Return the gains that the colour of the light gives R, G and B, 1 on average."""
     small = _small_copy(canvas).reshape(-1, 3).astype(np.float64) + 1
+    # NumPy multiplies for squares alone; for any other power it takes logarithms.
     norm = ((small * small * small) ** 2).mean(axis=0) ** (1 / 6)
     gains: npt.NDArray[np.float64] = norm / norm.mean()
     return gains
