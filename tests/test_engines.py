@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import _ThreadWakeup
@@ -167,6 +168,31 @@ def test_a_build_that_is_killed_leaves_no_files_of_its_workers(tmp_path: Path) -
     while list(tmp_path.iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def interrupt_starting_workers(count: int) -> None:
+    """Send each worker an interrupt while it still imports."""
+    interrupted: set[int] = set()
+    while len(interrupted) < count:
+        for child in multiprocessing.active_children():
+            command = Path(f"/proc/{child.pid}/cmdline")
+            # Before that it is a copy of this very process.
+            if child.pid not in interrupted and b"spawn_main" in command.read_bytes():
+                os.kill(child.pid, signal.SIGINT)
+                interrupted.add(child.pid)
+        time.sleep(0.001)
+
+
+def test_workers_that_are_interrupted_while_they_start_go_on(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    interrupting = threading.Thread(target=interrupt_starting_workers, args=(2,), daemon=True)
+    interrupting.start()
+    with ordered_map(abs, range(4), 2) as results:
+        assert list(results) == [0, 1, 2, 3]
+    interrupting.join(20)
+    assert not interrupting.is_alive()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def timing_out(number: int) -> int:

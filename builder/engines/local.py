@@ -176,13 +176,30 @@ def _submitted(
     pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
 ) -> Future[Result]:
     try:
-        return pool.submit(function, item)
+        with _interrupts_later():
+            return pool.submit(function, item)
     except OSError as error:
         # The system's errors have a number. Without one it is Python's "handle is closed": a pool
         # that breaks closes its own pipe a moment before it says so.
         if error.errno is not None:
             raise
         raise BrokenProcessPool(str(error)) from error
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold back Ctrl-C, also from workers that start meanwhile, until they can ignore it.
+
+    It reaches the whole process group, and one that still imports would end with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
