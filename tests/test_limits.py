@@ -122,7 +122,7 @@ def test_a_shard_of_2_gigabytes_is_written_and_verified_in_bounded_memory(tmp_pa
     for number in range(2):
         noise = rng.integers(0, 256, (1400, 1800, 3), dtype=np.uint8)
         write(layers / "backgrounds" / f"background-{number:02d}.jpg", png(noise))
-    options = ("--recipe", "plain", "--per-human", "300", "--validation", "0.5", *knobs)
+    options = ("--recipe", "plain", "--per-human", "360", "--validation", "0.5", *knobs)
     code, said, peak = measured(
         *("build", "--source", layers, "--output", output, "--workers", "2", *options), timeout=900
     )
