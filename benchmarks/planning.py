@@ -79,4 +79,4 @@ def _plan(per_human: int) -> _Planned:
 def _layer(role: Role, number: int) -> Layer:
     """Return a layer that looks like no other."""
     digest = hashlib.sha256(f"{role} {number}".encode()).hexdigest()
-    return Layer(digest[:16], role, digest, 1360, 768, digest, _NoContent())
+    return Layer(digest[:16], role, digest, 1360, 768, digest, _NoContent(), "")

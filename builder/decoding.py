@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import cv2
 import imagecodecs
 import kornia_rs.io
 import numpy as np
@@ -48,8 +49,9 @@ _DECODING_ERRORS = (
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IHDR_BYTES = 25
-# Of the colour types that layers mostly have: RGB and RGBA.
-_PNG_CHANNELS = {2: 3, 6: 4}
+# Of the colour types that layers mostly have: grey, RGB and RGBA.
+_PNG_CHANNELS = {0: 1, 2: 3, 6: 4}
+_KORNIA_MODES = {1: "mono", 3: "rgb", 4: "rgba"}
 # What changes how a picture looks: an animation, a transparent colour, a rotation in EXIF or XMP.
 _PNG_MEANING = (
     b"acTL",
@@ -156,7 +158,9 @@ def decode_made(data: bytes, image_format: str, mode: str) -> Pixels:
 
 
 def _plain_png(data: bytes, max_pixels: int, among_threads: bool) -> Pixels | None:
-    """Decode what layers mostly are, a PNG of 8-bit RGB or RGBA, or return None for all else.
+    """Decode what layers mostly are, or return None for all else.
+
+    That is a PNG of 8-bit RGB or RGBA; one of 8-bit greys is returned as RGB.
 
     Only the chunks that hold the pixels are handed over, so that none of the others can do any
     harm.
@@ -184,7 +188,10 @@ def _plain_png(data: bytes, max_pixels: int, among_threads: bool) -> Pixels | No
         return None
     plain = b"".join(kept)
     pixels = None if among_threads else _quickly_decoded(plain, shape)
-    return _by_libpng(plain) if pixels is None else pixels
+    pixels = _by_libpng(plain) if pixels is None else pixels
+    if shape[2] > 1:
+        return pixels
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
 
 
 def _quickly_decoded(png: bytes, shape: tuple[int, int, int]) -> Pixels | None:
@@ -194,8 +201,7 @@ def _quickly_decoded(png: bytes, shape: tuple[int, int, int]) -> Pixels | None:
     not be refused here.
     """
     try:
-        mode = "rgba" if shape[2] == 4 else "rgb"
-        pixels = kornia_rs.io.decode_image_png_u8(png, shape[:2], mode)
+        pixels = kornia_rs.io.decode_image_png_u8(png, shape[:2], _KORNIA_MODES[shape[2]])
     except Exception:  # noqa: BLE001 - it raises nothing narrower
         return None
     return np.asarray(pixels, dtype=np.uint8)

@@ -61,7 +61,8 @@ def encode_png(pixels: Pixels) -> bytes:
 
 def _run_lengths(filtered: Pixels) -> bytes:
     """Compress what is runs of few values, in two thirds of the time of libdeflate."""
-    coder = zlib_ng.compressobj(strategy=zlib_ng.Z_RLE)
+    # Blocks of the most symbols: each costs a table, more than it gains.
+    coder = zlib_ng.compressobj(memLevel=9, strategy=zlib_ng.Z_RLE)
     return coder.compress(filtered) + coder.flush()
 
 

@@ -19,7 +19,7 @@ from builder.hashing import perceptual_hash
 from builder.measures import Measures
 from builder.recipe import Recipe
 from builder.sources.exclusion import Exclusion
-from builder.sources.layer import Candidate, Layer, Role, content_id
+from builder.sources.layer import Candidate, Layer, Role, checksum_of, content_id
 from builder.verdicts import DUPLICATE, EXCLUDED, Finding, judge, kind_of, rejection
 
 Pixels = npt.NDArray[np.uint8]
@@ -65,7 +65,7 @@ class Examined:
 
     Attributes:
         candidate: what was examined.
-        id: as a layer has it; empty if it could not be read.
+        id, checksum: as a layer has them; empty if it could not be read.
         size: of the encoded picture, bytes.
         width, height: px; None if it could not be decoded.
         perceptual_hash: empty if it could not be decoded, or is left out.
@@ -77,6 +77,7 @@ class Examined:
 
     candidate: Candidate
     id: str = ""
+    checksum: str = ""
     size: int = 0
     width: int | None = None
     height: int | None = None
@@ -110,6 +111,7 @@ class Examined:
             height=self.height,
             perceptual_hash=self.perceptual_hash,
             content=self.candidate.content,
+            checksum=self.checksum,
         )
 
 
@@ -244,15 +246,15 @@ def examine(
     except SourceError as error:
         findings = _excluded(candidate.name, "", exclusion)
         return Examined(candidate, findings=(*findings, rejection(str(error))))
-    identity = content_id(data)
+    identity, checksum = content_id(data), checksum_of(data)
     findings = _excluded(candidate.name, identity, exclusion)
     if findings and not survey:
-        return Examined(candidate, identity, len(data), findings=findings)
+        return Examined(candidate, identity, checksum, len(data), findings=findings)
     try:
         pixels, transparent = _decoded(candidate.role, data, recipe.max_pixels)
     except LayerError as error:
         reason = rejection(str(error))
-        return Examined(candidate, identity, len(data), findings=(*findings, reason))
+        return Examined(candidate, identity, checksum, len(data), findings=(*findings, reason))
     judged = judge(
         candidate.role,
         pixels,
@@ -267,6 +269,7 @@ def examine(
     return Examined(
         candidate,
         identity,
+        checksum,
         len(data),
         width,
         height,

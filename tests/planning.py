@@ -25,6 +25,7 @@ def layer(role: Role, number: int, perceptual_hash: str | None = None) -> Layer:
         height=480,
         perceptual_hash=perceptual_hash or digest,
         content=CONTENT,
+        checksum="",
     )
 
 

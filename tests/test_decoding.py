@@ -1,4 +1,4 @@
-"""PNGs of 8-bit colour, which Pillow does not decode: the same values as its, and no less strict.
+"""PNGs of 8 bits, which Pillow does not decode: the same values as its, and no less strict.
 
 What checks admit, with other threads beside them, is decoded to the same values in builds.
 """
@@ -52,6 +52,10 @@ def test_any_picture_is_decoded_as_pillow_does(
         assert np.array_equal(decoded, by_pillow(figure, "RGBA"))
     view = encoded(pixels[..., :3], "PNG", compress_level=level, dpi=(72, 72))
     assert np.array_equal(decode_background(view, LIMIT), by_pillow(view, "RGB"))
+    grey = encoded(pixels[..., 0], "PNG", compress_level=level)
+    for among in (False, True):
+        decoded = decode_with_transparency(grey, LIMIT, among_threads=among)[0]
+        assert np.array_equal(decoded, by_pillow(grey, "RGB"))
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")

@@ -84,6 +84,7 @@ def test_100_000_layers_are_planned_in_minutes() -> None:
             height=768,
             perceptual_hash=rng.bytes(32).hex(),
             content=Held(b""),
+            checksum="",
         )
         for number in range(100_000)
     ]

@@ -15,7 +15,7 @@ from builder.manifest import Manifest, ManifestLayer, read_manifest
 from builder.plan import SPLITS, Shard, make_plan
 from builder.recipe import DEFAULT_RECIPE, Recipe, load_recipe
 from builder.sources import Found, Sources, collect
-from builder.sources.layer import Candidate, Layer, Role, content_id
+from builder.sources.layer import Candidate, Layer, Role, checksum_of, content_id
 from builder.sources.published import HUB
 from builder.sources.tables import Spool, table_candidates
 
@@ -92,8 +92,8 @@ def published_split(
     with ThreadPoolExecutor(available_workers()) as pool:
         identified = pool.map(_identified, found.candidates)
         layers = {
-            known.id: _layer(known, candidate)
-            for candidate, identity in zip(found.candidates, identified, strict=True)
+            known.id: _layer(known, candidate, checksum)
+            for candidate, (identity, checksum) in zip(found.candidates, identified, strict=True)
             if (known := wanted.get(identity))
         }
     missing = [layer.name for layer in wanted.values() if layer.id not in layers]
@@ -105,15 +105,16 @@ def published_split(
     return shards, layers
 
 
-def _identified(candidate: Candidate) -> str:
-    """Return the id of a layer; empty for one that cannot be read, which is of no plan."""
+def _identified(candidate: Candidate) -> tuple[str, str]:
+    """Return id and checksum of a layer; empty for one that cannot be read, which is of no plan."""
     try:
-        return content_id(candidate.content.read())
+        data = candidate.content.read()
     except SourceError:
-        return ""
+        return "", ""
+    return content_id(data), checksum_of(data)
 
 
-def _layer(known: ManifestLayer, candidate: Candidate) -> Layer:
+def _layer(known: ManifestLayer, candidate: Candidate, checksum: str) -> Layer:
     return Layer(
         known.id,
         known.role,
@@ -122,4 +123,5 @@ def _layer(known: ManifestLayer, candidate: Candidate) -> Layer:
         known.height,
         known.perceptual_hash,
         candidate.content,
+        checksum,
     )
