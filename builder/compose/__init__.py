@@ -100,7 +100,7 @@ def compose(
 
 
 def _keeps_human(recipe: Recipe, seeds: Seeds) -> bool:
-    return not recipe.negatives or seeds.generator().random() >= recipe.negatives
+    return seeds.chance() >= recipe.negatives
 
 
 def _lit(

@@ -41,8 +41,8 @@ _ROOM = 4
 _LOUDEST = 8.0
 _SOLID = 250
 _SAMPLE = 224
-# Blind to edges as well as to flat parts.
-_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+# Along rows and columns: blind to edges as well as to flat parts.
+_IMMERKAER = np.array([1, -2, 1], np.float32)
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,14 @@ def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tupl
     own, scene = _detail(_middle(stage.figure)), _detail(_middle(stage.canvas))
     if own is None or scene is None:
         return stage, {}
-    stage = _padded(stage)
-    figure = stage.figure
     sigma = round(
         min(_SOFTEST, share * math.sqrt(max(0.0, own.sharpness / scene.sharpness - 1))), 2
     )
+    figure = stage.figure
     if sigma >= 0.4:
-        figure = as_pixels(cv2.GaussianBlur(figure, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+        stage = _padded(stage)
+        blurred = cv2.GaussianBlur(stage.figure, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        figure = as_pixels(blurred)
     noise = round(min(_LOUDEST, share * math.sqrt(max(0.0, scene.noise**2 - own.noise**2))), 2)
     if noise >= 0.5:
         alpha = cv2.extractChannel(figure, 3)
@@ -318,22 +319,32 @@ def _detail(part: Pixels) -> _Detail | None:
     """
     inside = np.ones(part.shape[:2], np.uint8)
     if part.shape[2] == 4:
-        inside = (part[..., 3] >= _SOLID).view(np.uint8)
+        inside = (cv2.extractChannel(part, 3) >= _SOLID).view(np.uint8)
     inside = as_pixels(cv2.erode(inside, np.ones((7, 7), np.uint8)))
     count = cv2.countNonZero(inside)
     if count < 400:
         return None
     grey = cv2.cvtColor(part, cv2.COLOR_RGBA2GRAY if part.shape[2] == 4 else cv2.COLOR_RGB2GRAY)
-    across, down = cv2.Sobel(grey, cv2.CV_16S, 1, 0), cv2.Sobel(grey, cv2.CV_16S, 0, 1)
+    across, down = cv2.spatialGradient(grey)
     gradient = cv2.add(np.abs(across), np.abs(down))
-    laplacian = cv2.norm(cv2.Laplacian(grey, cv2.CV_16S), cv2.NORM_L1, inside)
-    sharpness = laplacian / (cv2.norm(gradient, cv2.NORM_L1, inside) + count)
-    levels = np.bincount(gradient[inside > 0])
+    laplacian = _total(cv2.Laplacian(grey, cv2.CV_16S), inside)
+    sharpness = laplacian / (_total(gradient, inside) + count)
+    # In 8 bits histograms take a third of the time, and the calmest quarter ends far below 255.
+    steepness = cv2.convertScaleAbs(gradient)
+    levels = cv2.calcHist([steepness], [0], inside, [256], [0, 256])
     calmest = int(np.searchsorted(np.cumsum(levels), count / 4))
-    calm = as_pixels(cv2.bitwise_and(inside, (gradient <= calmest).view(np.uint8)))
-    response = cv2.filter2D(grey, cv2.CV_16S, _IMMERKAER)
-    noise = math.sqrt(math.pi / 2) / 6 * cv2.norm(response, cv2.NORM_L1, calm)
+    calm = as_pixels(cv2.bitwise_and(inside, (steepness <= calmest).view(np.uint8)))
+    response = cv2.sepFilter2D(grey, cv2.CV_16S, _IMMERKAER, _IMMERKAER)
+    noise = math.sqrt(math.pi / 2) / 6 * _total(response, calm)
     return _Detail(max(sharpness, 1e-3), noise / cv2.countNonZero(calm))
+
+
+def _total(values: Any, inside: Pixels) -> float:
+    """Return the sum of absolute values, int16, where a mask is 1.
+
+    OpenCV's norm with a mask takes four times as long.
+    """
+    return cv2.norm(cv2.bitwise_and(values, np.negative(inside, dtype=np.int16)), cv2.NORM_L1)
 
 
 def _small_alpha(stage: Stage) -> npt.NDArray[np.float32]:

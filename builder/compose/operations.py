@@ -56,9 +56,9 @@ def chosen(
     for number, (name, step) in enumerate(steps.items()):
         probability = getattr(recipe, f"{name}_probability")
         if probability:
-            own_rng = seeds.child(number).generator()
-            if own_rng.random() < probability:
-                yield name, step, own_rng
+            own_seeds = seeds.child(number)
+            if own_seeds.chance() < probability:
+                yield name, step, own_seeds.generator()
 
 
 def draw(values: Range, rng: np.random.Generator) -> float:

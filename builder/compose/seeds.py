@@ -28,6 +28,15 @@ class Seeds:
         """Return one of the children, numbered from 0."""
         return Seeds(f"{self.path}/{number}")
 
+    def chance(self) -> float:
+        """Return a number, from 0 to below 1, that decides whether something happens.
+
+        In a tenth of the time that a generator takes, which is needed only if it does.
+        """
+        digest = hashlib.shake_256(f"{self.path}?".encode()).digest(8)
+        # As many bits as a float holds: 1 is never reached.
+        return (int.from_bytes(digest, "big") >> 11) / 2**53
+
     def generator(self) -> np.random.Generator:
         """Return a new generator; it draws what each other of the same path does."""
         # NumPy's own types do not name this interface of theirs.
