@@ -91,12 +91,15 @@ def _straight_top(alpha: Matte, highest: int, extent: int) -> tuple[int, int, in
     flat = np.asarray(solid[:2].any(axis=0))
     near = np.asarray(solid.any(axis=0))
     behind = alpha[min(highest + _FALL_OFF, alpha.shape[0] - 1)] >= _OPAQUE
-    length = _longest_run(flat & behind)
-    if length < max(12.0, 3.0 * extent**0.5) or _longest_run(near) > 1.2 * length + 3:
+    line, least = flat & behind, max(12.0, 3.0 * extent**0.5)
+    if np.count_nonzero(line) < least:
+        return None
+    length = _longest_run(line)
+    if length < least or _longest_run(near) > 1.2 * length + 3:
         return None
     # Past folds and haze the same line may go on: all of it has to leave the frame.
-    line = np.flatnonzero(near)
-    return highest, int(line[0]), int(line[-1]) + 1
+    columns = np.flatnonzero(near)
+    return highest, int(columns[0]), int(columns[-1]) + 1
 
 
 def _past_fall_off(alpha: Matte, depth: int, start: int, stop: int) -> int:
