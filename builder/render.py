@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.compose import Composite, compose, composite_seeds, prepare_figure
-from builder.compose.camera import Photo
 from builder.compose.figure import Figure
 from builder.decoding import decode_background, decode_human
 from builder.encoding import IMAGE_SUFFIXES, encode_image, encode_png
@@ -175,7 +174,7 @@ def _row(cast: Cast, figure: Figure, task: Task) -> Row:
     made = make_composite(cast, figure, background, companions, recipe, task.seed)
     return {
         "id": pair.id,
-        "image": _image_cell(made.photo, pair.id, recipe),
+        "image": _image_cell(made.image, pair.id, recipe),
         "mask": {"bytes": encode_png(made.mask), "path": f"{pair.id}.png"},
         **_label_cells(made.labels, pair.id),
         **described(cast, made),
@@ -245,10 +244,9 @@ def _named(figures: list[Row], layers: tuple[Layer, ...]) -> list[Row]:
     ]
 
 
-def _image_cell(photo: Photo, pair_id: str, recipe: Recipe) -> Row:
+def _image_cell(pixels: Pixels, pair_id: str, recipe: Recipe) -> Row:
     path = f"{pair_id}.{IMAGE_SUFFIXES[recipe.image_format]}"
-    jpeg = photo.jpeg if recipe.image_format == "jpeg" else b""
-    return {"bytes": jpeg or encode_image(photo.pixels, recipe), "path": path}
+    return {"bytes": encode_image(pixels, recipe), "path": path}
 
 
 def _label_cells(labels: Mapping[str, Pixels], pair_id: str) -> Row:

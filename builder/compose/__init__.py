@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 from builder.compose.blend import Pixels, blend, resize_background, warp
-from builder.compose.camera import Photo
 from builder.compose.figure import Figure, prepare_figure
 from builder.compose.labels import straight_foreground, trimap
 from builder.compose.light import Stage, light
@@ -33,7 +32,7 @@ class Composite:
     """One training pair.
 
     Attributes:
-        photo: the image, and the JPEG that holds it, if it was compressed.
+        image: uint8 (H, W, 3), sRGB.
         mask: uint8 (H, W), the alpha matte of what is visible of the human, 0 to 255.
         labels: those besides the mask that the recipe asks for, by name. `trimap`: uint8 (H, W);
             see `builder.compose.labels`. `foreground` F and `background` B: uint8 (H, W, 3), sRGB,
@@ -42,15 +41,10 @@ class Composite:
         provenance: JSON-ready values from which the pair can be understood and redone.
     """
 
-    photo: Photo
+    image: Pixels
     mask: Pixels
     labels: dict[str, Pixels]
     provenance: dict[str, Any]
-
-    @property
-    def image(self) -> Pixels:
-        """uint8 (H, W, 3), sRGB."""
-        return self.photo.pixels
 
 
 def compose(
@@ -86,7 +80,7 @@ def compose(
     image = stage.canvas.copy() if "background" in recipe.labels else stage.canvas
     mask = blend(image, stage.figure, stage.position, linear=recipe.blend_light == "linear")
     labels, on_labels = _labels(stage, mask, recipe, seeds.child(_LABELS))
-    photo, on_composite = alter_composite(image, recipe, seeds.child(_COMPOSITE))
+    image, on_composite = alter_composite(image, recipe, seeds.child(_COMPOSITE))
     provenance = {
         "geometry": first["geometry"] if first else None,
         "background_operations": on_background,
@@ -96,7 +90,7 @@ def compose(
         **on_labels,
         "coverage": round(cv2.sumElems(mask)[0] / mask.size / 255, 4),
     }
-    return Composite(photo, mask, labels, provenance)
+    return Composite(image, mask, labels, provenance)
 
 
 def _keeps_human(recipe: Recipe, seeds: Seeds) -> bool:

@@ -6,8 +6,6 @@ In the order of light: lens, sensor, development, storage. None of these moves a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import imagecodecs
@@ -31,25 +29,6 @@ from builder.compose.resample import shrink
 from builder.recipe import Recipe
 
 Light = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A picture as a camera hands it out.
-
-    Attributes:
-        raw: uint8 (H, W, 3), RGB, before it was compressed.
-        jpeg: what compression made of it; empty where there was none.
-    """
-
-    raw: Pixels
-    jpeg: bytes = b""
-
-    @cached_property
-    def pixels(self) -> Pixels:
-        """uint8 (H, W, 3), RGB."""
-        return as_pixels(imagecodecs.jpeg8_decode(self.jpeg)) if self.jpeg else self.raw
-
 
 _LEVELS = np.arange(256, dtype=np.float64)
 
@@ -149,24 +128,20 @@ def resampling(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tupl
     }
 
 
-def compression(photo: Photo, recipe: Recipe, rng: np.random.Generator) -> tuple[Photo, Values]:
-    """Encode as JPEG, once or twice, as pictures are that went from hand to hand.
-
-    Nothing comes after it, so that a dataset of JPEG can hold the very file, which is smaller than
-    another one of the same pixels, and loses nothing more.
-    """
+def compression(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
+    """Encode and decode as JPEG, once or twice, as pictures are that went from hand to hand."""
     qualities = [
         draw_count(recipe.compression_quality, rng)
         for _ in range(draw_count(recipe.compression_generations, rng))
     ]
     for quality in qualities:
         # OpenCV's takes the same library, and half as long again to swap red and blue.
-        jpeg = imagecodecs.jpeg8_encode(photo.pixels, level=quality, subsampling="420")
-        photo = Photo(photo.raw, bytes(jpeg))
-    return photo, {"qualities": qualities}
+        data = imagecodecs.jpeg8_encode(pixels, level=quality, subsampling="420")
+        pixels = as_pixels(imagecodecs.jpeg8_decode(data))
+    return pixels, {"qualities": qualities}
 
 
-CAMERA_OPERATIONS: dict[str, Operation[Pixels]] = {
+CAMERA_OPERATIONS: dict[str, Operation] = {
     "vignette": vignette,
     "lens_blur": lens_blur,
     "exposure": exposure,
@@ -174,8 +149,8 @@ CAMERA_OPERATIONS: dict[str, Operation[Pixels]] = {
     "greyscale": greyscale,
     "sensor_noise": sensor_noise,
     "resampling": resampling,
+    "compression": compression,
 }
-STORAGE_OPERATIONS: dict[str, Operation[Photo]] = {"compression": compression}
 
 
 def linear_of(levels: npt.ArrayLike) -> Light:

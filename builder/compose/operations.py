@@ -18,8 +18,7 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
 Values = dict[str, Any]
 Step = TypeVar("Step")
-Picture = TypeVar("Picture")
-Operation = Callable[[Picture, Recipe, np.random.Generator], tuple[Picture, Values]]
+Operation = Callable[[Pixels, Recipe, np.random.Generator], tuple[Pixels, Values]]
 
 STEPS = 256
 """Steps of a level in which noise is worked out."""
@@ -32,8 +31,8 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def apply_operations(
-    operations: Mapping[str, Operation[Picture]], picture: Picture, recipe: Recipe, seeds: Seeds
-) -> tuple[Picture, list[Values]]:
+    operations: Mapping[str, Operation], pixels: Pixels, recipe: Recipe, seeds: Seeds
+) -> tuple[Pixels, list[Values]]:
     """Apply operations in order, each with the chance that its knob `*_probability` gives it.
 
     Returns:
@@ -41,9 +40,9 @@ def apply_operations(
     """
     applied = []
     for name, operation, own_rng in chosen(operations, recipe, seeds):
-        picture, values = operation(picture, recipe, own_rng)
+        pixels, values = operation(pixels, recipe, own_rng)
         applied.append({"operation": name, **values})
-    return picture, applied
+    return pixels, applied
 
 
 def chosen(

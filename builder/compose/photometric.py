@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from builder.compose.camera import CAMERA_OPERATIONS, STORAGE_OPERATIONS, Photo, defocus
+from builder.compose.camera import CAMERA_OPERATIONS, defocus
 from builder.compose.operations import (
     LUMA,
     Operation,
@@ -48,12 +48,9 @@ def alter_background(pixels: Pixels, recipe: Recipe, seeds: Seeds) -> tuple[Pixe
     return apply_operations(_BACKGROUND_OPERATIONS, pixels, recipe, seeds)
 
 
-def alter_composite(pixels: Pixels, recipe: Recipe, seeds: Seeds) -> tuple[Photo, list[Values]]:
+def alter_composite(pixels: Pixels, recipe: Recipe, seeds: Seeds) -> tuple[Pixels, list[Values]]:
     """Apply the operations on the whole composite, after the blend; otherwise as above."""
-    pixels, applied = apply_operations(_COMPOSITE_OPERATIONS, pixels, recipe, seeds)
-    own_seeds = seeds.child(len(_COMPOSITE_OPERATIONS))
-    photo, stored = apply_operations(STORAGE_OPERATIONS, Photo(pixels), recipe, own_seeds)
-    return photo, [*applied, *stored]
+    return apply_operations(_COMPOSITE_OPERATIONS, pixels, recipe, seeds)
 
 
 def background_tone(
@@ -152,12 +149,12 @@ def tone_curve(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tupl
     return lookup(pixels, table), {"low": round(low, 4), "high": round(high, 4)}
 
 
-_BACKGROUND_OPERATIONS: dict[str, Operation[Pixels]] = {
+_BACKGROUND_OPERATIONS: dict[str, Operation] = {
     "background_tone": background_tone,
     "background_shadow": background_shadow,
     "defocus": defocus,
 }
-_COMPOSITE_OPERATIONS: dict[str, Operation[Pixels]] = {
+_COMPOSITE_OPERATIONS: dict[str, Operation] = {
     "motion_blur": motion_blur,
     "noise": noise,
     "jitter": jitter,
