@@ -25,7 +25,7 @@ from builder.compose.operations import (
     in_steps,
     normal_field,
 )
-from builder.compose.resample import block_average, enlarge_blocks
+from builder.compose.resample import STRIP, block_average, enlarge_blocks
 from builder.compose.seeds import Seeds
 from builder.matte import bounding_box
 from builder.recipe import Recipe
@@ -344,7 +344,8 @@ def _total(values: Any, inside: Pixels) -> float:
 
     OpenCV's norm with a mask takes four times as long.
     """
-    return cv2.norm(cv2.bitwise_and(values, np.negative(inside, dtype=np.int16)), cv2.NORM_L1)
+    masked = cv2.bitwise_and(values, np.negative(inside, dtype=np.int16))
+    return float(cv2.norm(masked, cv2.NORM_L1))
 
 
 def _small_alpha(stage: Stage) -> npt.NDArray[np.float32]:
@@ -358,9 +359,14 @@ def _small_alpha(stage: Stage) -> npt.NDArray[np.float32]:
 
 def _feet(stage: Stage) -> float:
     """Return the lowest row of the figure that is solid, in rows of `_small_alpha`."""
-    rows = np.flatnonzero((cv2.extractChannel(stage.figure, 3) >= 128).any(axis=1))
-    lowest = int(rows[-1]) + 1 if rows.size else stage.figure.shape[0]
-    return (stage.position[1] + lowest) / _SHRINKING
+    height = int(stage.figure.shape[0])
+    for start in reversed(range(0, height, STRIP)):
+        alpha = cv2.extractChannel(stage.figure[start : start + STRIP], 3)
+        solid = np.flatnonzero((alpha >= 128).any(axis=1))
+        if solid.size:
+            height = start + int(solid[-1]) + 1
+            break
+    return (stage.position[1] + height) / _SHRINKING
 
 
 def _darkened(canvas: Pixels, shadow: Any, sigma: float, darkness: float) -> Pixels:
