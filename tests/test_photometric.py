@@ -67,6 +67,22 @@ def test_no_operation_leaves_the_picture_alone(seed: int) -> None:
         assert applied == []
 
 
+def test_operations_happen_as_often_as_their_knobs_say_and_not_together() -> None:
+    pixels = scenery(0, (8, 8))
+    recipe = PLAIN.replace({"exposure_probability": 0.3, "saturation_probability": 0.5})
+    exposed, saturated, both = 0, 0, 0
+    for seed in range(2000):
+        _, applied = alter_composite(pixels, recipe, Seeds(str(seed)))
+        names = {values["operation"] for values in applied}
+        exposed += "exposure" in names
+        saturated += "saturation" in names
+        both += len(names) == 2
+    # Five standard deviations.
+    assert abs(exposed / 2000 - 0.3) < 0.052
+    assert abs(saturated / 2000 - 0.5) < 0.056
+    assert abs(both / 2000 - 0.15) < 0.04
+
+
 @given(st.integers(0, 2**32), st.sampled_from(ON_COMPOSITE))
 def test_switching_one_operation_off_leaves_the_values_of_the_others(
     seed: int, operation: str
