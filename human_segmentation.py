@@ -33,7 +33,7 @@ from builder.layers import admit_all
 from builder.places import place_of
 from builder.plan import Plan, Shard, make_plan
 from builder.recipe import Recipe, load_recipe
-from builder.render import features_of, make_rows, shard_tasks
+from builder.render import RENDERING, features_of, make_rows, shard_tasks
 from builder.sources import DEFAULT_FOLDER, Found, Sources, collect
 from builder.sources.files import signature
 from builder.sources.layer import Layer
@@ -113,13 +113,14 @@ class HumanSegmentationConfig(datasets.BuilderConfig):
     ) -> str:
         """Return the name of the cache folder: it differs wherever the result could.
 
-        `datasets` knows neither our version nor what a path holds, and would serve stale pairs.
+        `datasets` knows neither how we render nor what a path holds, and would serve stale pairs.
         """
         if self.data_dir is not None or self.data_files is not None:
             raise RecipeError("data_dir and data_files are not used: give source= instead.")
         sources = self.sources()
         values = [
             __version__,
+            RENDERING,
             self.resolved_recipe().to_dict(),
             self.seed,
             self.strict,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.options import Options
-from builder.engines import available_workers, ordered_map
+from builder.engines import available_workers, keep_freed_memory, ordered_map
 from builder.engines.local import tasks_of
 from builder.layers import admit_all
 from builder.plan import Shard, make_plan
@@ -89,6 +89,7 @@ def pairs_per_second(
     rows_of: Callable[[Task], list[Any]] = make_rows,
 ) -> float:
     """Make the rows of all tasks and write all shards, as a build does once its workers run."""
+    keep_freed_memory()
     clock = Clock()
     items = clock.started_before(workload.tasks(workers), workers)
     function = functools.partial(_rows_unless_warming, rows_of)

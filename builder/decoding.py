@@ -52,15 +52,13 @@ _IHDR_BYTES = 25
 # Of the colour types that layers mostly have: grey, RGB and RGBA.
 _PNG_CHANNELS = {0: 1, 2: 3, 6: 4}
 _KORNIA_MODES = {1: "mono", 3: "rgb", 4: "rgba"}
-# What changes how a picture looks: an animation, a transparent colour, a rotation in EXIF or XMP.
-_PNG_MEANING = (
-    b"acTL",
-    b"tRNS",
-    b"eXIf",
-    b"tEXtRaw profile type exif",
-    b"zTXtRaw profile type exif",
-    b"iTXtXML:com.adobe.xmp",
-)
+# What changes how a picture looks: an animation, a transparent colour, a rotation in EXIF or XMP,
+# which Pillow looks for in any text whose name says so.
+_PNG_MEANING = (b"acTL", b"tRNS", b"eXIf")
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_ROTATING = (b"exif", b"xmp")
+# libpng warns on the terminal of more.
+_LONGEST_SIDE = 1_000_000
 
 
 def _silence_libtiff() -> None:
@@ -176,11 +174,13 @@ def _plain_png(data: bytes, max_pixels: int, among_threads: bool) -> Pixels | No
                 return None
             width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", chunk[8:21])
             # Interlaced ones, too: libpng complains of them on the terminal, in no one's name.
-            if depth != 8 or colour not in _PNG_CHANNELS or any(methods) or not width * height:
+            sides = (min(width, height), max(width, height))
+            odd = depth != 8 or colour not in _PNG_CHANNELS or any(methods)
+            if odd or not sides[0] or sides[1] > _LONGEST_SIDE:
                 return None
             _refuse_size(width, height, max_pixels)
             shape = (height, width, _PNG_CHANNELS[colour])
-        elif len(kept) == 1 or bytes(chunk[4:32]).startswith(_PNG_MEANING):
+        elif len(kept) == 1 or name in _PNG_MEANING or _may_rotate(name, chunk):
             return None
         if name in (b"IHDR", b"IDAT", b"IEND"):
             kept.append(chunk)
@@ -225,6 +225,14 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
         name = bytes(view[position + 4 : position + 8])
         yield name, view[position : position + 12 + length]
         position += 12 + length
+
+
+def _may_rotate(name: bytes, chunk: memoryview) -> bool:
+    """Tell whether a chunk is text whose keyword, of 79 bytes at most, names EXIF or XMP."""
+    if name not in _PNG_TEXTS:
+        return False
+    keyword = bytes(chunk[8:88]).partition(b"\0")[0].lower()
+    return any(word in keyword for word in _ROTATING)
 
 
 def _refuse_size(width: int, height: int, max_pixels: int) -> None:

@@ -1,4 +1,4 @@
-"""The version of the builder, part of every shard's fingerprint; and those that bytes depend on."""
+"""The version of the builder, and those of the libraries that bytes depend on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import version
 __version__ = "0.1.0"
 
 # Another version of one of these may encode or resample to other bytes.
-_LIBRARIES = ("imagecodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow")
+_LIBRARIES = ("imagecodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow", "zlib-ng")
 
 
 def library_versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pytest
 
+import human_segmentation
 from builder.errors import RecipeError, SourceError
 from human_segmentation import HumanSegmentation
 from tests.building import build, rows
@@ -109,6 +110,14 @@ def test_other_knobs_have_another_cache(
 ) -> None:
     assert make(layers, tmp_path).cache_dir == builder.cache_dir
     assert make(layers, tmp_path, **knobs).cache_dir != builder.cache_dir
+
+
+def test_another_rendering_has_another_cache(
+    layers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make(layers, tmp_path).cache_dir
+    monkeypatch.setattr(human_segmentation, "RENDERING", 0)
+    assert make(layers, tmp_path).cache_dir != before
 
 
 def test_changed_layers_have_another_cache(tmp_path: Path) -> None:

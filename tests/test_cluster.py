@@ -278,7 +278,7 @@ def one_shard(folder: Path) -> Work:
 
 def test_a_machine_with_other_libraries_makes_nothing(tmp_path: Path) -> None:
     own = errand(one_shard(tmp_path))
-    other = replace(own, libraries={**own.libraries, "numpy": "1.0"})
+    other = replace(own, versions={**own.versions, "numpy": "1.0"})
     with pytest.raises(EngineError, match=r"numpy .* for 1\.0, which may give other bytes"):
         other.run()
     assert list(tmp_path.iterdir()) == []

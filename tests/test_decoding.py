@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin
 
 from builder.decoding import decode_background, decode_human, decode_with_transparency
 from builder.errors import LayerError
@@ -99,11 +99,11 @@ def test_a_png_that_ends_early_is_refused_wherever_it_does(share: float) -> None
     ],
     ids=["a byte short", "half", "no such filter", "checksum", "no pixels", "header", "nothing"],
 )
-@pytest.mark.parametrize("role", ["human", "background"])
-def test_a_damaged_png_is_refused(role: str, damage: object) -> None:
-    data = damage(png(FIGURE if role == "human" else VIEW))  # type: ignore[operator]
+@pytest.mark.parametrize("pixels", [FIGURE, VIEW, VIEW[..., 0]], ids=["rgba", "rgb", "grey"])
+def test_a_damaged_png_is_refused(pixels: Pixels, damage: object) -> None:
+    data = damage(png(pixels))  # type: ignore[operator]
     with pytest.raises(LayerError):
-        (decode_human if role == "human" else decode_background)(data, LIMIT)
+        (decode_human if pixels.shape[2:] == (4,) else decode_background)(data, LIMIT)
 
 
 def test_a_size_over_the_limit_is_refused_before_it_is_decoded() -> None:
@@ -126,6 +126,38 @@ def test_a_rotation_is_applied_wherever_it_is_written(place: str) -> None:
         text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
     turned = encoded(FIGURE, "PNG", **options)
     assert np.array_equal(decode_human(turned, LIMIT), np.rot90(FIGURE, -1))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+@pytest.mark.parametrize(
+    "keyword", [b"Raw profile type exif", b"XML:com.adobe.xmp", b"exif", b"xmp", b"Comment"]
+)
+@pytest.mark.parametrize("pixels", [VIEW, VIEW[..., 0]], ids=["rgb", "grey"])
+def test_text_turns_a_picture_where_pillow_turns_it(
+    kind: bytes, keyword: bytes, pixels: Pixels
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    raw = exif.tobytes()
+    text = b'<x tiff:Orientation="6"/>'
+    if b"exif" in keyword:
+        text = f"\nexif\n{len(raw) // 2:8}\n{raw.hex()}\n".encode()
+    content = {
+        b"tEXt": keyword + b"\0" + text,
+        b"zTXt": keyword + b"\0\0" + zlib.compress(text),
+        b"iTXt": keyword + b"\0\0\0\0\0" + text,
+    }[kind]
+    header, *rest = png_chunks(png(pixels))
+    data = png_of([header, (kind, content), *rest])
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            expected = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, TypeError, AttributeError):
+        with pytest.raises(LayerError):
+            decode_background(data, LIMIT)
+        return
+    assert np.array_equal(decode_background(data, LIMIT), expected)
 
 
 def test_what_surrounds_the_pixels_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:

@@ -185,6 +185,20 @@ def test_light_wraps_around_the_edge_alone() -> None:
     assert change[rim].mean() > 15
 
 
+def test_light_wraps_alike_around_a_figure_that_fills_its_box() -> None:
+    canvas = np.full((240, 320, 3), 255, np.uint8)
+    shown = []
+    for room in (0, 20):
+        side = 80 + 2 * room
+        figure = np.zeros((side, side, 4), np.uint8)
+        figure[room : room + 80, room : room + 80] = (20, 20, 20, 255)
+        stage = Stage(canvas, figure, (100 - room, 60 - room), stands=True)
+        after, _ = lit("light_wrap", stage, light_wrap=[0.5, 0.5])
+        shown.append(after.figure[room : room + 80, room : room + 80, 0].astype(int))
+    assert shown[1][0].mean() > 40
+    assert np.abs(shown[0] - shown[1]).max() <= 8
+
+
 def test_light_of_the_figures_own_colour_changes_nothing() -> None:
     before = stage_on(180, (180, 180, 180))
     after, _ = lit("light_wrap", before, light_wrap=[0.5, 0.5])

@@ -116,10 +116,11 @@ def build(
       human-segmentation build --source my-layers --engine slurm --partition cpu --tasks 64
     """
     from builder import folder
-    from builder.engines import available_workers
+    from builder.engines import available_workers, keep_freed_memory
     from builder.places import place_of
     from builder.recipe import DEFAULT_RECIPE
 
+    keep_freed_memory()
     layers = sources_of(sources)
     options = {
         "per_human": per_human,

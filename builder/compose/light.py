@@ -122,7 +122,7 @@ def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tupl
     """Blur the figure where it is sharper than the scene, and give it the scene's noise.
 
     Sharpness is the energy of a picture's Laplacian beside that of its gradient; noise is measured
-    as Immerkaer, "Fast noise variance estimation", 1996, in the calmest quarter of the blocks. The
+    as Immerkaer, "Fast noise variance estimation", 1996, in the calmest quarter of the pixels. The
     mask is that of the blurred figure.
     """
     share = draw(recipe.detail_match, rng)
@@ -199,6 +199,8 @@ def wrap_light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[
     nearby: "light wrap", Brinkmann, "The art and science of digital compositing", 2nd ed., 2008.
     """
     strength = draw(recipe.light_wrap, rng)
+    # A blur repeats what is at the border: there it has to be background, or the frame's.
+    tight, stage = stage, _padded(stage)
     left, top = stage.position
     height, width = stage.figure.shape[:2]
     sigma = max(0.8, 0.012 * max(stage.canvas.shape[:2]) / _SHRINKING)
@@ -222,7 +224,10 @@ def wrap_light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[
         cv2.multiply(cv2.cvtColor(stage.figure, cv2.COLOR_RGBA2RGB), kept, scale=1 / 255),
         cv2.multiply(spilt, opaque, scale=1 / 255),
     )
-    return _with(stage, figure=_joined(mixed, opaque)), {"strength": strength}
+    down, across = tight.position[1] - top, tight.position[0] - left
+    height, width = tight.figure.shape[:2]
+    figure = _joined(mixed, opaque)[down : down + height, across : across + width]
+    return _with(tight, figure=np.ascontiguousarray(figure)), {"strength": strength}
 
 
 def _with(stage: Stage, *, canvas: Pixels | None = None, figure: Any = None) -> Stage:
@@ -329,7 +334,8 @@ def _detail(part: Pixels) -> _Detail | None:
     gradient = cv2.add(np.abs(across), np.abs(down))
     laplacian = _total(cv2.Laplacian(grey, cv2.CV_16S), inside)
     sharpness = laplacian / (_total(gradient, inside) + count)
-    # In 8 bits histograms take a third of the time, and the calmest quarter ends far below 255.
+    # In 8 bits histograms take a third of the time. Where the calmest quarter ends beyond 255, all
+    # of it counts as calm, but its noise is far above the most that is added anyway.
     steepness = cv2.convertScaleAbs(gradient)
     levels = cv2.calcHist([steepness], [0], inside, [256], [0, 256])
     calmest = int(np.searchsorted(np.cumsum(levels), count / 4))

@@ -16,7 +16,7 @@ class Seeds:
     """A seed with children, and children of these: each is a text, and its hash a seed.
 
     `numpy.random.SeedSequence` makes such trees, too, but a generator from it takes eight times as
-    long to set up, and a composite has some fifteen.
+    long to set up, and a composite has some ten.
 
     Attributes:
         path: the seed of the tree, and the numbers of the children that lead here.
@@ -31,7 +31,7 @@ class Seeds:
     def chance(self) -> float:
         """Return a number, from 0 to below 1, that decides whether something happens.
 
-        In a tenth of the time that a generator takes, which is needed only if it does.
+        In half of the time that a generator takes, which only what happens needs.
         """
         digest = hashlib.shake_256(f"{self.path}?".encode()).digest(8)
         # As many bits as a float holds: 1 is never reached.

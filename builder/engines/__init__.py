@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from builder.engines.local import LocalEngine, available_workers, ordered_map
+from builder.engines.local import (
+    LocalEngine,
+    available_workers,
+    keep_freed_memory,
+    ordered_map,
+)
 from builder.engines.options import ClusterOptions
 from builder.errors import EngineError
 from builder.shards import ShardFile, Work
@@ -16,6 +21,7 @@ __all__ = [
     "LocalEngine",
     "available_workers",
     "cluster_engine",
+    "keep_freed_memory",
     "ordered_map",
 ]
 

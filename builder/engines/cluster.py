@@ -7,28 +7,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from builder.engines.local import make_shards
+from builder.engines.local import keep_freed_memory, make_shards
 from builder.errors import EngineError, FolderError
+from builder.render import RENDERING
 from builder.shards import ShardFile, Work
-from builder.version import library_versions
+from builder.version import __version__, library_versions
 
 
 @dataclass(frozen=True)
 class Errand:
-    """The work of one shard, and the versions of libraries that give the same bytes."""
+    """The work of one shard, and the versions of what gives the same bytes."""
 
     work: Work
-    libraries: Mapping[str, str]
+    versions: Mapping[str, str]
 
     def run(self) -> ShardFile:
         """Make the shard, on whatever machine this is.
 
         Raises:
-            EngineError: this machine has other versions of a library.
+            EngineError: this machine has other versions of a library, or of this package.
             FolderError: this machine does not see the folder.
             PlanError, SourceError, FolderError, StorageError: as in `make_shards`.
         """
-        _refuse_other_versions(self.libraries)
+        _refuse_other_versions(self.versions)
+        keep_freed_memory()
         folder = self.work.folder
         if isinstance(folder, Path) and not folder.is_dir():
             raise FolderError(
@@ -42,13 +44,17 @@ def errand(work: Work) -> Errand:
     """Return the work of one shard for another machine."""
     if isinstance(work.folder, Path):
         work = replace(work, folder=work.folder.absolute())
-    return Errand(work, library_versions())
+    return Errand(work, _versions())
+
+
+def _versions() -> dict[str, str]:
+    return {**library_versions(), "human-segmentation": f"{__version__}, rendering {RENDERING}"}
 
 
 def _refuse_other_versions(expected: Mapping[str, str]) -> None:
-    own = library_versions()
-    differing = [name for name in own if own[name] != expected[name]]
-    other = [f"{name} {own[name]} for {expected[name]}" for name in differing]
+    own = _versions()
+    differing = [name for name in own if own[name] != expected.get(name)]
+    other = [f"{name} {own[name]} for {expected.get(name)}" for name in differing]
     if other:
         raise EngineError(
             f"{socket.gethostname()}: has {', '.join(other)}, which may give other bytes. "

@@ -114,7 +114,6 @@ def ordered_map(
         WorkerLostError: a worker was killed, for example for want of memory, or none can start.
         FolderError: there is no room for temporary files.
     """
-    _keep_freed_memory()
     if workers == 1:
         _one_thread_each()
         yield map(function, items)
@@ -233,8 +232,9 @@ def _start_worker(folder: str) -> None:
     # Of the metadata of pictures that were checked before.
     warnings.filterwarnings("ignore", module="PIL")
     _one_thread_each()
-    _keep_freed_memory()
-    # Nobody needs what an interpreter tidies up at its end, which takes a tenth of a second.
+    keep_freed_memory()
+    # Nobody needs what an interpreter tidies up at its end, which takes a tenth of a second. Nor
+    # does anybody look at the exit code, which is always 0 then.
     atexit.register(os._exit, 0)
     threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
 
@@ -251,11 +251,11 @@ def _end_with_parent(folder: str) -> None:
     os._exit(1)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what pictures leave, instead of handing it back for the next one's sake.
 
-    A tenth of a worker's time went into pages that the kernel cleared and mapped anew, and with
-    two workers 3 % of the whole into those of their parent.
+    A tenth of a worker's time went into pages that the kernel cleared and mapped anew, and 3 % of a
+    build's into those of its parent. It is for good, so only for processes that are ours alone.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         allocator = ctypes.CDLL(None).mallopt
