@@ -174,9 +174,8 @@ def _plain_png(data: bytes, max_pixels: int, among_threads: bool) -> Pixels | No
                 return None
             width, height, depth, colour, *methods = struct.unpack(">IIBBBBB", chunk[8:21])
             # Interlaced ones, too: libpng complains of them on the terminal, in no one's name.
-            sides = (min(width, height), max(width, height))
-            odd = depth != 8 or colour not in _PNG_CHANNELS or any(methods)
-            if odd or not sides[0] or sides[1] > _LONGEST_SIDE:
+            plain = depth == 8 and colour in _PNG_CHANNELS and not any(methods)
+            if not (plain and 0 < width <= _LONGEST_SIDE and 0 < height <= _LONGEST_SIDE):
                 return None
             _refuse_size(width, height, max_pixels)
             shape = (height, width, _PNG_CHANNELS[colour])
@@ -186,9 +185,9 @@ def _plain_png(data: bytes, max_pixels: int, among_threads: bool) -> Pixels | No
             kept.append(chunk)
     if len(kept) < 4:
         return None
-    plain = b"".join(kept)
-    pixels = None if among_threads else _quickly_decoded(plain, shape)
-    pixels = _by_libpng(plain) if pixels is None else pixels
+    stripped = b"".join(kept)
+    pixels = None if among_threads else _quickly_decoded(stripped, shape)
+    pixels = _by_libpng(stripped) if pixels is None else pixels
     if shape[2] > 1:
         return pixels
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), dtype=np.uint8)

@@ -171,6 +171,16 @@ def test_what_surrounds_the_pixels_says_nothing(capfd: pytest.CaptureFixture[str
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("among_threads", [False, True])
+def test_a_side_that_libpng_refuses_is_read_silently(
+    among_threads: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = np.arange(1_000_001, dtype=np.uint8)[None]
+    pixels, _ = decode_with_transparency(png(line), LIMIT, among_threads=among_threads)
+    assert np.array_equal(pixels[..., 1], line)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
 def test_broken_tiffs_are_refused_silently(
     compression: str, capfd: pytest.CaptureFixture[str]

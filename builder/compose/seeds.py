@@ -31,7 +31,7 @@ class Seeds:
     def chance(self) -> float:
         """Return a number, from 0 to below 1, that decides whether something happens.
 
-        In half of the time that a generator takes, which only what happens needs.
+        A generator takes twice as long, and what does not happen needs none.
         """
         digest = hashlib.shake_256(f"{self.path}?".encode()).digest(8)
         # As many bits as a float holds: 1 is never reached.
