@@ -17,7 +17,7 @@ from builder.render import make_rows
 # Functions that together are nearly all of the work; none calls another of them.
 STEPS = {
     "decode": ("decode_human", "decode_background"),
-    "clean the matte": ("clean_matte",),
+    "clean the matte": ("clean_as_known",),
     "edges, cuts, sample points": ("decontaminate", "find_cuts", "_sample_points"),
     "place": ("place", "add_companions"),
     "resample": ("resize_background", "warp"),

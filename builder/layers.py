@@ -19,7 +19,7 @@ from builder.hashing import perceptual_hash
 from builder.measures import Measures
 from builder.recipe import Recipe
 from builder.sources.exclusion import Exclusion
-from builder.sources.layer import Candidate, Layer, Role, checksum_of, content_id
+from builder.sources.layer import Candidate, Cleaning, Layer, Role, checksum_of, content_id
 from builder.verdicts import DUPLICATE, EXCLUDED, Finding, judge, kind_of, rejection
 
 Pixels = npt.NDArray[np.uint8]
@@ -73,6 +73,7 @@ class Examined:
         cuts: the sides on which the border cuts a human; only with a survey.
         findings: what is wrong with it.
         thumbnail: with a survey, of whatever could be decoded; else empty.
+        cleaning: of a human that is used, as a layer has it.
     """
 
     candidate: Candidate
@@ -86,6 +87,7 @@ class Examined:
     cuts: tuple[Side, ...] = ()
     findings: tuple[Finding, ...] = ()
     thumbnail: str = ""
+    cleaning: Cleaning | None = None
 
     @property
     def reason(self) -> str:
@@ -112,6 +114,7 @@ class Examined:
             perceptual_hash=self.perceptual_hash,
             content=self.candidate.content,
             checksum=self.checksum,
+            cleaning=self.cleaning,
         )
 
 
@@ -278,6 +281,7 @@ def examine(
         judged.cuts,
         findings,
         survey.thumbnail(pixels) if survey and survey.thumbnail else "",
+        judged.cleaning,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.recipe import Recipe
+from builder.sources.layer import Cleaning
 
 Matte = npt.NDArray[np.uint8]
 Box = tuple[slice, slice]
@@ -29,6 +30,9 @@ _CELL = 8
 # How far OpenCV counts one step of a distance, along a side and along a diagonal.
 _STRAIGHT_STEP = 0.955
 _DIAGONAL_STEP = 1.3693
+# Of most mattes cleaning changes some hundred pixels. What more take is not worth its room, 5 bytes
+# each for as long as a build lasts.
+_MOST_CHANGES = 4096
 
 
 def clean_matte(alpha: Matte, recipe: Recipe) -> Matte:
@@ -62,6 +66,39 @@ def clean_matte(alpha: Matte, recipe: Recipe) -> Matte:
     again[around] = _without_haze(np.where(loose[around], 0, kept[around]), reach, recipe)
     cleaned[affected] = again[affected]
     return cleaned
+
+
+def cleaning_of(alpha: Matte, cleaned: Matte, recipe: Recipe) -> Cleaning | None:
+    """Return what `clean_matte` changed, or None where that is too much to be kept.
+
+    Args:
+        alpha, cleaned: uint8 (H, W), before and after.
+        recipe: with which it was cleaned.
+    """
+    changed = np.asarray(cv2.absdiff(_visible(alpha), cleaned), np.uint8)
+    if cv2.countNonZero(changed) > _MOST_CHANGES:
+        return None
+    places = np.flatnonzero(changed).astype(np.int32)
+    return Cleaning(_knobs(recipe), places.tobytes(), cleaned.ravel()[places].tobytes())
+
+
+def clean_as_known(alpha: Matte, recipe: Recipe, cleaning: Cleaning | None) -> Matte:
+    """Return what `clean_matte` does, in a tenth of the time where the changes are known.
+
+    Args:
+        alpha, recipe: as in `clean_matte`.
+        cleaning: of the very same alpha, with whatever recipe; None if nothing is known.
+    """
+    if cleaning is None or cleaning.knobs != _knobs(recipe):
+        return clean_matte(alpha, recipe)
+    cleaned = _visible(alpha)
+    places = np.frombuffer(cleaning.places, np.int32)
+    cleaned.reshape(-1)[places] = np.frombuffer(cleaning.values, np.uint8)
+    return cleaned
+
+
+def _knobs(recipe: Recipe) -> tuple[float, ...]:
+    return recipe.speck_area, recipe.haze_alpha, recipe.haze_reach
 
 
 def _without_haze(kept: Matte, reach: float, recipe: Recipe) -> Matte:

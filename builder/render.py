@@ -260,7 +260,7 @@ def _label_cells(labels: Mapping[str, Pixels], pair_id: str) -> Row:
 
 def decode_figure(layer: Layer, recipe: Recipe) -> Figure:
     """Decode and clean a human; raises `SourceError` if it changed since it was checked."""
-    return prepare_figure(decode_human(layer.read(), recipe.max_pixels), recipe)
+    return prepare_figure(decode_human(layer.read(), recipe.max_pixels), recipe, layer.cleaning)
 
 
 def decode_scene(layer: Layer, recipe: Recipe) -> Pixels:

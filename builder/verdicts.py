@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from builder.cuts import Side, find_cuts
 from builder.errors import LayerError
-from builder.matte import Matte, bounding_box, clean_matte
+from builder.matte import Matte, bounding_box, clean_matte, cleaning_of
 from builder.measures import Measures, Pixels, measure_background, measure_human
 from builder.recipe import DOUBTS, Recipe
-from builder.sources.layer import Role
+from builder.sources.layer import Cleaning, Role
 
 Verdict = Literal["ok", "clean", "reject"]
 
@@ -81,6 +82,7 @@ class Judged:
     findings: tuple[Finding, ...]
     measures: Measures | None = None
     cuts: tuple[Side, ...] = ()
+    cleaning: Cleaning | None = None
 
 
 def judge(
@@ -110,16 +112,17 @@ def judge(
 
     Returns:
         The findings, and what was measured for them: nothing of what cannot be used anyway, or
-        where without `doubts` nothing depends on it.
+        where without `doubts` nothing depends on it. Of a human also how it is cleaned.
     """
     height, width = pixels.shape[:2]
     try:
         _check_size(width, height, recipe)
-        cleaned = _checked_matte(pixels[..., 3], recipe) if role == "human" else None
+        matte = _checked_matte(pixels, recipe) if role == "human" else None
     except LayerError as error:
         return Judged((rejection(str(error)),))
+    cleaned, cleaning = matte or (None, None)
     if not (doubts or recipe.leave_out):
-        return Judged(())
+        return Judged((), cleaning=cleaning)
     cuts: tuple[Side, ...] = ()
     if cleaned is None:
         score = people(pixels) if people and doubts else None
@@ -129,7 +132,8 @@ def judge(
         cuts = tuple(find_cuts(cleaned))
     kinds = _doubtful(role, measures, cuts, recipe)
     findings = [Finding(kind, kind, kind in recipe.leave_out) for kind in kinds]
-    return Judged(tuple(f for f in findings if doubts or f.rejects), measures, cuts)
+    told = tuple(finding for finding in findings if doubts or finding.rejects)
+    return Judged(told, measures, cuts, cleaning)
 
 
 def _doubtful(
@@ -160,8 +164,9 @@ def _check_size(width: int, height: int, recipe: Recipe) -> None:
     _check_aspect(width, height)
 
 
-def _checked_matte(alpha: Matte, recipe: Recipe) -> Matte:
-    """Return the cleaned matte; raises `LayerError` where there is no figure in it."""
+def _checked_matte(rgba: Pixels, recipe: Recipe) -> tuple[Matte, Cleaning | None]:
+    """Return the cleaned matte, and how; raises `LayerError` where there is no figure in it."""
+    alpha = np.asarray(cv2.extractChannel(rgba, 3), dtype=np.uint8)
     if int(alpha.min()) >= _OPAQUE:
         raise LayerError("alpha is fully opaque: nothing is cut out")
     if np.count_nonzero(alpha >= 128) < _EMPTY_SHARE * alpha.size:
@@ -173,10 +178,10 @@ def _checked_matte(alpha: Matte, recipe: Recipe) -> Matte:
         raise LayerError(f"too small: the figure is {width}x{height}, under {recipe.min_side} px")
     _check_aspect(width, height)
     # Even a frame that just fits the figure has to be covered; cf. `Recipe.min_coverage`.
-    covered = float(matte.sum(dtype=np.float64)) / 255 / (width * height)
+    covered = cv2.sumElems(matte)[0] / 255 / (width * height)
     if covered < 1.5 * recipe.min_coverage:
         raise LayerError(f"too thin: the figure fills only {covered:.1%} of its own box")
-    return matte
+    return matte, cleaning_of(alpha, matte, recipe)
 
 
 def _check_aspect(width: int, height: int) -> None:

@@ -6,6 +6,7 @@ What checks admit, with other threads beside them, is decoded to the same values
 from __future__ import annotations
 
 import io
+import sys
 import zlib
 
 import numpy as np
@@ -104,6 +105,17 @@ def test_a_damaged_png_is_refused(pixels: Pixels, damage: object) -> None:
     data = damage(png(pixels))  # type: ignore[operator]
     with pytest.raises(LayerError):
         (decode_human if pixels.shape[2:] == (4,) else decode_background)(data, LIMIT)
+
+
+def test_no_broken_png_takes_what_is_not_its_own() -> None:
+    """A decoder that gives back too many references to None ends the process before long."""
+    data = png(FIGURE)
+    damaged = data[:300] + bytes([data[300] ^ 1]) + data[301:]
+    before = sys.getrefcount(None)
+    for _ in range(200):
+        with pytest.raises(LayerError):
+            decode_human(damaged, LIMIT, among_threads=True)
+    assert sys.getrefcount(None) > before - 100
 
 
 def test_a_size_over_the_limit_is_refused_before_it_is_decoded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -17,6 +18,7 @@ from builder.errors import LayerError, SourceError
 from builder.hashing import MIRRORED_BITS, perceptual_hash
 from builder.layers import LeftOut, admit, admit_all
 from builder.recipe import CLASSIC
+from builder.render import decode_figure
 from builder.sources.layer import Layer, Role
 from tests.kit import Pixels, candidate, encoded, jpeg, png, portrait, scenery
 from tests.pictures import png16, png_header, stored_turned
@@ -314,3 +316,18 @@ def test_mirroring_inverts_the_odd_columns_of_a_perceptual_hash() -> None:
     for pixels in (scenery(5, (640, 480)), portrait(5, (384, 512))):
         mirrored = np.ascontiguousarray(pixels[:, ::-1])
         assert np.count_nonzero(bits(mirrored) != (bits(pixels) ^ MIRRORED_BITS)) <= 4
+
+
+def test_what_the_check_found_to_clean_is_what_a_build_takes_away() -> None:
+    spotted = portrait(5, (300, 400))
+    spotted[4:12, 4:12, 3] = 200
+    spotted[20:40, 250:280, 3] = 7
+    layer = admit(candidate("human", png(spotted)), CLASSIC)
+    assert isinstance(layer, Layer)
+    assert layer.cleaning is not None
+    assert layer.cleaning.places
+    known = decode_figure(layer, CLASSIC)
+    looked_for = decode_figure(dataclasses.replace(layer, cleaning=None), CLASSIC)
+    assert known.box == looked_for.box
+    assert np.array_equal(known.pixels, looked_for.pixels)
+    assert known.box[0] > 12

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from builder.matte import bounding_box, clean_matte
+from builder.matte import bounding_box, clean_as_known, clean_matte, cleaning_of
 from builder.recipe import CLASSIC
 from tests.kit import Pixels, portrait
 
@@ -165,6 +165,31 @@ def test_cleaning_only_takes_away_and_leaves_a_figure_where_there_was_one(alpha:
 def test_cleaning_a_mirrored_matte_mirrors_the_cleaned_one(alpha: Pixels) -> None:
     mirrored = np.ascontiguousarray(alpha[:, ::-1])
     assert np.array_equal(clean_matte(mirrored, CLASSIC), clean_matte(alpha, CLASSIC)[:, ::-1])
+
+
+@given(alpha=mattes)
+def test_known_changes_give_the_same_matte(alpha: Pixels) -> None:
+    cleaned = clean_matte(alpha, CLASSIC)
+    cleaning = cleaning_of(alpha, cleaned, CLASSIC)
+    assert cleaning is not None
+    assert np.array_equal(clean_as_known(alpha, CLASSIC, cleaning), cleaned)
+
+
+def test_changes_that_another_recipe_made_are_not_taken_for_its_own() -> None:
+    alpha = figure()
+    alpha[20:30, 20:30] = 255
+    cleaning = cleaning_of(alpha, clean_matte(alpha, CLASSIC), CLASSIC)
+    no_specks = CLASSIC.replace({"speck_area": 0.0})
+    kept = clean_as_known(alpha, no_specks, cleaning)
+    assert (kept[20:30, 20:30] == 255).all()
+    assert np.array_equal(kept, clean_matte(alpha, no_specks))
+
+
+def test_more_changes_than_are_worth_their_room_are_not_kept() -> None:
+    hazy = np.maximum(figure(), 20)
+    cleaned = clean_matte(hazy, CLASSIC)
+    assert cleaning_of(hazy, cleaned, CLASSIC) is None
+    assert np.array_equal(clean_as_known(hazy, CLASSIC, None), cleaned)
 
 
 @given(alpha=mattes)

@@ -15,7 +15,7 @@ from builder.compose.figure import Figure
 from builder.compose.placement import pixels_to_frame
 from builder.cuts import find_cuts
 from builder.decoding import decode_background, decode_human
-from builder.matte import clean_matte
+from builder.matte import clean_as_known, clean_matte, cleaning_of
 from builder.recipe import CLASSIC, REALISTIC
 from tests.building import build, rows
 
@@ -54,6 +54,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", CUTS)
 def test_the_sides_on_which_a_figure_was_cut_are_found(name: str) -> None:
     assert set(find_cuts(matte_of(name)[1])) == CUTS[name]
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_what_cleaning_changes_is_little_enough_to_be_kept(name: str) -> None:
+    alpha, cleaned = matte_of(name)
+    cleaning = cleaning_of(alpha, cleaned, CLASSIC)
+    assert cleaning is not None
+    assert np.array_equal(clean_as_known(alpha, CLASSIC, cleaning), cleaned)
 
 
 @pytest.mark.parametrize("name", CUTS)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from builder.compose.edges import decontaminate
 from builder.compose.resample import STRIP
 from builder.cuts import Points, Side, find_cuts
-from builder.matte import Matte, bounding_box, clean_matte
+from builder.matte import Matte, bounding_box, clean_as_known
 from builder.recipe import Recipe
+from builder.sources.layer import Cleaning
 
 _GRID = 64
 
@@ -69,15 +70,19 @@ class Figure:
         return mirrored
 
 
-def prepare_figure(rgba: npt.NDArray[np.uint8], recipe: Recipe) -> Figure:
+def prepare_figure(
+    rgba: npt.NDArray[np.uint8], recipe: Recipe, cleaning: Cleaning | None = None
+) -> Figure:
     """Clean, crop and premultiply a human, and find where it is cut.
 
     Args:
         rgba: uint8 (H, W, 4), straight alpha, with at least one half opaque pixel.
         recipe: the haze and speck knobs, and `decontamination`, matter.
+        cleaning: what the check found; only time depends on it.
     """
     height, width = rgba.shape[:2]
-    alpha = clean_matte(np.asarray(cv2.extractChannel(rgba, 3), dtype=np.uint8), recipe)
+    own_alpha = np.asarray(cv2.extractChannel(rgba, 3), dtype=np.uint8)
+    alpha = clean_as_known(own_alpha, recipe, cleaning)
     left, top, right, bottom = box = bounding_box(alpha)
     own = alpha[top:bottom, left:right]
     premultiplied = _premultiplied(rgba[top:bottom, left:right], own)

@@ -57,11 +57,28 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Cleaning:
+    """What cleaning changes in a matte, found by the check, so that a build need not look again.
+
+    Attributes:
+        knobs: those of the recipe on which it depends, as `builder.matte` lists them.
+        places: int32 (n,), as bytes: flat indices of the pixels that change. All others keep their
+            alpha, but for what no eye sees.
+        values: uint8 (n,), as bytes: their alpha afterwards.
+    """
+
+    knobs: tuple[float, ...]
+    places: bytes
+    values: bytes
+
+
+@dataclass(frozen=True)
 class Layer:
     """A usable picture. `id` is a hash of its bytes, so names and order never matter.
 
     `width` and `height` are in pixels, after EXIF rotation. `perceptual_hash` is 64 hex digits;
-    see `builder.hashing.perceptual_hash`. `checksum` is from `checksum_of`.
+    see `builder.hashing.perceptual_hash`. `checksum` is from `checksum_of`. `cleaning` is of a
+    human, None where it is not known or too much.
     """
 
     id: str
@@ -72,6 +89,7 @@ class Layer:
     perceptual_hash: str
     content: Content
     checksum: str
+    cleaning: Cleaning | None = None
 
     def read(self) -> bytes:
         """Return the encoded picture; raises `SourceError` if it changed since it was checked."""
