@@ -97,8 +97,11 @@ def processes_with(text: str) -> list[int]:
 
 
 def kill_a_worker(_: RayCluster) -> None:
-    busy = processes_with("ray::_run")
-    assert busy
+    # Between two shards a worker is called something else.
+    deadline = time.monotonic() + 20
+    while not (busy := processes_with("ray::_run")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     os.kill(busy[0], signal.SIGKILL)
 
 

@@ -64,15 +64,33 @@ def victims(process: subprocess.Popen[str], who: str) -> list[int]:
     return {"parent": [process.pid], "worker": workers, "all": [process.pid, *workers]}[who]
 
 
-def stopped_at_random(output: Path, rng: random.Random, number: signal.Signals, who: str) -> Any:
-    """Start a build, send a signal some time after it has begun, and return how it ended."""
+@pytest.fixture(scope="module")
+def seconds(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """Return how long a build takes here from its beginning on."""
+    process = begun(tmp_path_factory.mktemp("timed") / "folder")
+    started = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    return time.monotonic() - started
+
+
+def begun(output: Path) -> subprocess.Popen[str]:
+    """Start a build and wait until it has begun."""
     process = start("build", "--output", output, "--workers", "2", *QUICK)
     deadline = time.monotonic() + 60
     while not (output / ".build").exists() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.002)
+    return process
+
+
+def stopped_at_random(
+    output: Path, rng: random.Random, number: signal.Signals, who: str, seconds: float
+) -> Any:
+    """Start a build, send a signal some time after it has begun, and return how it ended."""
+    process = begun(output)
     # The last part of a build is short, and more can be broken there.
-    time.sleep(rng.choice((rng.uniform(0, 0.5), rng.uniform(0.3, 3.0))))
+    time.sleep(seconds * rng.choice((rng.uniform(0, 0.5), rng.uniform(0.3, 1.2))))
     for pid in victims(process, who):
         try:
             os.kill(pid, number)
@@ -90,7 +108,7 @@ ROUNDS = [
 
 @pytest.mark.parametrize("seed", ROUNDS)
 def test_killed_at_random_moments_a_build_ends_in_the_same_bytes(
-    undisturbed: Path, tmp_path: Path, seed: int
+    undisturbed: Path, tmp_path: Path, seconds: float, seed: int
 ) -> None:
     rng = random.Random(seed)
     times = 1 if seed == 0 else 11
@@ -98,7 +116,7 @@ def test_killed_at_random_moments_a_build_ends_in_the_same_bytes(
     for number in range(times):
         output = tmp_path / str(number)
         who = rng.choice(("parent", "worker", "all")) if number else "parent"
-        code, messages = stopped_at_random(output, rng, signal.SIGKILL, who)
+        code, messages = stopped_at_random(output, rng, signal.SIGKILL, who, seconds)
         ends[code] += 1
         assert code in (0, 1, -signal.SIGKILL), messages
         # What multiprocessing's own tracker says to the death of its parent is not ours.
@@ -114,13 +132,13 @@ def test_killed_at_random_moments_a_build_ends_in_the_same_bytes(
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_at_random_moments_a_build_says_how_to_go_on(
-    undisturbed: Path, tmp_path: Path, number: signal.Signals
+    undisturbed: Path, tmp_path: Path, seconds: float, number: signal.Signals
 ) -> None:
     rng = random.Random(number)
     expected = {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
     for turn in range(12):
         output = tmp_path / str(turn)
-        code, messages = stopped_at_random(output, rng, number, "parent")
+        code, messages = stopped_at_random(output, rng, number, "parent", seconds)
         assert code in (0, expected), messages
         assert "Traceback" not in messages
         assert code == 0 or "Run the same command again" in messages
