@@ -30,8 +30,8 @@ _CELL = 8
 # How far OpenCV counts one step of a distance, along a side and along a diagonal.
 _STRAIGHT_STEP = 0.955
 _DIAGONAL_STEP = 1.3693
-# Of most mattes cleaning changes some hundred pixels. What more take is not worth its room, 5 bytes
-# each for as long as a build lasts.
+# Of most mattes cleaning changes some hundred pixels, each kept in 5 bytes for as long as a build
+# lasts. A matte of which more change is cleaned anew.
 _MOST_CHANGES = 4096
 
 

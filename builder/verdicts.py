@@ -117,10 +117,10 @@ def judge(
     height, width = pixels.shape[:2]
     try:
         _check_size(width, height, recipe)
-        matte = _checked_matte(pixels, recipe) if role == "human" else None
+        checked = _checked_matte(pixels, recipe) if role == "human" else (None, None)
     except LayerError as error:
         return Judged((rejection(str(error)),))
-    cleaned, cleaning = matte or (None, None)
+    cleaned, cleaning = checked
     if not (doubts or recipe.leave_out):
         return Judged((), cleaning=cleaning)
     cuts: tuple[Side, ...] = ()
