@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,7 +92,12 @@ class Task:
 
 
 def shard_tasks(
-    shard: Shard, layers: Mapping[str, Layer], recipe: Recipe, seed: int, *, humans: int = 1
+    shard: Shard,
+    layers: Mapping[str, Layer],
+    recipe: Recipe,
+    seed: int,
+    *,
+    at_once: Callable[[int], int] = lambda left: 1,
 ) -> Iterator[Task]:
     """Yield the work of one shard.
 
@@ -100,14 +105,15 @@ def shard_tasks(
         shard: from the plan.
         layers: by id.
         recipe, seed: of the dataset.
-        humans: how many a task has at most; more of them share decoded backgrounds. Of a human with
-            more pairs than a row group a task has a row group's at most.
+        at_once: how many humans a task has at most, where so many of the shard are left; more of
+            them share decoded backgrounds. Of a human with more pairs than a row group a task has a
+            row group's at most.
     """
-    together = max(1, min(humans, recipe.row_group_rows * 2 // shard.per_human)) * shard.per_human
     pairs = list(shard.pairs())
     last = {pair.background: pair for pair in pairs}
-    for own in _sharing_backgrounds(pairs, shard.per_human, together):
-        size = len(own) if together > shard.per_human else recipe.row_group_rows
+    most = max(1, recipe.row_group_rows * 2 // shard.per_human)
+    for own in _sharing_backgrounds(pairs, shard.per_human, lambda left: min(most, at_once(left))):
+        size = len(own) if len(own) > shard.per_human else recipe.row_group_rows
         for start in range(0, len(own), size):
             part = tuple(own[start : start + size])
             yield Task(
@@ -127,9 +133,9 @@ def shard_tasks(
 
 
 def _sharing_backgrounds(
-    pairs: Sequence[Pair], per_human: int, most: int
+    pairs: Sequence[Pair], per_human: int, at_once: Callable[[int], int]
 ) -> Iterator[Sequence[Pair]]:
-    """Yield up to so many pairs, of whole humans.
+    """Yield the pairs of some whole humans, of no more than `at_once` says.
 
     They end, where they can, where no background is met again: who goes on may be another worker,
     and would decode it once more.
@@ -142,8 +148,9 @@ def _sharing_backgrounds(
             ends.append(slot + 1)
     start = 0
     while start < len(pairs):
-        within = bisect.bisect_right(ends, start + most) - 1
-        stop = ends[within] if within >= 0 and ends[within] > start else start + most
+        most = start + per_human * max(1, at_once((len(pairs) - start) // per_human))
+        within = bisect.bisect_right(ends, most) - 1
+        stop = ends[within] if within >= 0 and ends[within] > start else most
         yield pairs[start:stop]
         start = stop
 

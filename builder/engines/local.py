@@ -35,7 +35,6 @@ from builder.shards import ShardFile, Work, write_shard
 _MALLOPT = {-1: 512 * 1024**2, -2: 64 * 1024**2, -3: 32 * 1024**2}
 
 _HUMANS_AT_ONCE = 8
-_TASKS_PER_WORKER = 4
 _LOOK_SECONDS = 2.0
 
 Item = TypeVar("Item")
@@ -77,12 +76,21 @@ def make_shards(
 
 
 def tasks_of(work: Work, workers: int) -> Iterator[Task]:
-    """Yield the tasks of all shards, of a size that suits so many workers."""
-    humans = sum(len(shard.humans) for shard in work.shards)
-    # Many humans of a task share backgrounds; few leave no worker idle at the end.
-    at_once = max(1, min(_HUMANS_AT_ONCE, humans // (_TASKS_PER_WORKER * workers)))
+    """Yield the tasks of all shards, of a size that suits so many workers.
+
+    Many humans of a task share backgrounds; few leave no worker idle at the end. So a task has a
+    worker's share of those that are left: Polychronopoulos and Kuck, "Guided self-scheduling",
+    IEEE Transactions on Computers, 1987.
+    """
+    later = sum(len(shard.humans) for shard in work.shards)
     for shard in work.shards:
-        yield from shard_tasks(shard, work.layers, work.recipe, work.seed, humans=at_once)
+        later -= len(shard.humans)
+        at_once = functools.partial(_humans_at_once, later, workers)
+        yield from shard_tasks(shard, work.layers, work.recipe, work.seed, at_once=at_once)
+
+
+def _humans_at_once(later: int, workers: int, left: int) -> int:
+    return max(1, min(_HUMANS_AT_ONCE, (left + later) // workers))
 
 
 def _counted(results: Iterator[list[Row]], made: Callable[[int], object]) -> Iterator[list[Row]]:
