@@ -41,7 +41,7 @@ LABEL_COLUMNS = {
 }
 """The column of each label besides the mask."""
 
-RENDERING = 7
+RENDERING = 8
 """Raised whenever a new version of this package makes other pictures from the same plan."""
 
 # `json.dumps` would set one up for each row.

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.compose.operations import lookup
 from builder.compose.photometric import alter_background, alter_composite, motion_blur
 from builder.compose.seeds import Seeds
 from builder.recipe import CLASSIC, COMPOSITION, PLAIN, Recipe
@@ -180,6 +181,26 @@ def test_sensor_noise_grows_with_the_light_and_adds_none(seed: int, level: int) 
     expected = np.sqrt(1.5**2 + 0.05 * level + 1 / 12)
     assert abs(after.astype(float).std() / expected - 1) < 0.08
     assert abs(after.astype(float).mean() - level) < 0.15
+
+
+@given(st.integers(0, 2**32), st.floats(1, 200), st.integers(40, 215))
+def test_noise_has_its_variance_and_adds_no_light(seed: int, variance: float, level: int) -> None:
+    flat = np.full((120, 120, 3), level, np.uint8)
+    after, (values,) = altered("noise", flat, seed, noise_variance=[variance, variance])
+    change = after.astype(float) - level
+    assert abs(change.var() / (values["variance"] + 1 / 12) - 1) < 0.06
+    # Five standard errors.
+    assert abs(change.mean()) < 5 * (variance / flat.size) ** 0.5
+    assert (change < 0).mean() == pytest.approx((change > 0).mean(), abs=0.03)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([(0, 3, 3), (1,), (70, 50), (33, 21, 3)]))
+def test_a_lookup_is_what_indexing_does(seed: int, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(seed)
+    pixels, table = rng.integers(0, 256, shape, np.uint8), rng.uniform(-60, 320, 256)
+    expected = np.clip(np.rint(table), 0, 255)[pixels]
+    assert np.array_equal(lookup(pixels, table), expected)
+    assert np.array_equal(lookup(pixels[::2].T, table), expected[::2].T)
 
 
 def test_a_stop_doubles_the_light() -> None:

@@ -21,7 +21,6 @@ from builder.compose.operations import (
     as_pixels,
     draw,
     draw_count,
-    in_steps,
     lookup,
     normal_field,
 )
@@ -60,7 +59,7 @@ def vignette(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[
     y, x = np.mgrid[-1:1:16j, -1:1:16j]
     gain = 255 * (1 - strength * (x**2 + y**2) / 2)
     smooth = cv2.resize(gain.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    three = cv2.cvtColor(np.rint(smooth).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    three = cv2.cvtColor(cv2.convertScaleAbs(smooth), cv2.COLOR_GRAY2RGB)
     return as_pixels(cv2.multiply(pixels, three, scale=1 / 255)), {"strength": strength}
 
 
@@ -80,8 +79,9 @@ def exposure(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[
     warmth = draw(recipe.warmth, rng)
     tint = draw(recipe.tint, rng)
     gains = 2.0**stops * np.exp2([warmth / 2, tint / 2, -warmth / 2])
-    table = srgb_of(linear_of(_LEVELS)[:, None] * gains)
-    return lookup(pixels, table[None]), {"stops": stops, "warmth": warmth, "tint": tint}
+    channels = zip(cv2.split(pixels), gains, strict=True)
+    exposed = [lookup(channel, srgb_of(linear_of(_LEVELS) * gain)) for channel, gain in channels]
+    return as_pixels(cv2.merge(exposed)), {"stops": stops, "warmth": warmth, "tint": tint}
 
 
 def saturation(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -112,9 +112,11 @@ def sensor_noise(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tu
     coarse = (max(1, math.ceil(height / grain)), max(1, math.ceil(width / grain)), 3)
     field = normal_field(coarse, rng)
     if coarse[:2] != (height, width):
-        field = np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR))
-    noisy = add_noise(pixels, field, cv2.LUT(pixels, in_steps(deviation)))
-    return as_pixels(noisy), {"read": read, "shot": shot, "grain": grain}
+        field = as_pixels(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR))
+    loudness = max(1.0, float(deviation[-1]))
+    shares = lookup(pixels, deviation * (255 / loudness))
+    noisy = add_noise(pixels, field, loudness, shares)
+    return noisy, {"read": read, "shot": shot, "grain": grain}
 
 
 def resampling(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:

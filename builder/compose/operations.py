@@ -10,21 +10,20 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 import numpy.typing as npt
+import stringzilla
 
 from builder.compose.seeds import Seeds
 from builder.recipe import Range, Recipe
 
 Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.floating[Any]]
 Values = dict[str, Any]
 Step = TypeVar("Step")
 Operation = Callable[[Pixels, Recipe, np.random.Generator], tuple[Pixels, Values]]
 
-STEPS = 256
-"""Steps of a level in which noise is worked out."""
-
 _MIDDLES = [NormalDist().inv_cdf((number + 0.5) / 256) for number in range(256)]
-_QUANTILES = np.rint(np.array(_MIDDLES) / np.std(_MIDDLES) * STEPS).astype(np.int16)
+# Of a field of noise, in 8 bits: 0, and the steps of a deviation. The largest are at 1 and 255.
+_ZERO, _STEPS = 128, 44
+_QUANTILES = _ZERO + np.array(_MIDDLES) / np.std(_MIDDLES) * _STEPS
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of R, G and B in luma, ITU-R BT.601."""
@@ -62,7 +61,9 @@ def chosen(
 
 def draw(values: Range, rng: np.random.Generator) -> float:
     """Draw uniformly; rounded to what the provenance states, so that it states the truth."""
-    return round(float(rng.uniform(*values)), 4)
+    low, high = values
+    # `Generator.uniform` draws the same, and takes ten times as long to look at its arguments.
+    return round(low + (high - low) * rng.random(), 4)
 
 
 def draw_count(values: Range, rng: np.random.Generator) -> int:
@@ -70,46 +71,63 @@ def draw_count(values: Range, rng: np.random.Generator) -> int:
     return int(rng.integers(int(values[0]), int(values[1]) + 1))
 
 
-def lookup(pixels: Pixels, table: Floats) -> Pixels:
+def lookup(pixels: Any, table: npt.NDArray[Any]) -> Pixels:
     """Replace each value v of a picture by `table[v]`, rounded and clipped.
+
+    By StringZilla, whose vector instructions take a twelfth of the time of OpenCV's LUT.
 
     Args:
         pixels: uint8, any shape.
-        table: (256,), or (1, 256, channels) for a table for each channel.
+        table: (256,), numbers of any kind.
     """
-    return as_pixels(cv2.LUT(pixels, np.rint(np.clip(table, 0, 255)).astype(np.uint8)))
+    levels = np.rint(np.clip(table, 0, 255)).astype(np.uint8)
+    whole = np.ascontiguousarray(pixels)
+    found = np.empty_like(whole)
+    stringzilla.translate(whole.reshape(-1).data, levels.tobytes(), out=found.reshape(-1).data)
+    return found
 
 
-def normal_field(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.int16]:
-    """Return normally distributed values, of mean 0 and variance 1, each one of 256 quantiles.
+def normal_field(shape: tuple[int, ...], rng: np.random.Generator) -> Pixels:
+    """Return normally distributed values, each one of 256 quantiles, for `add_noise`.
 
-    Ten times as fast as `Generator.standard_normal`, and under 2.9 either way.
+    Ten times as fast as `Generator.standard_normal`, and under 2.9 deviations either way.
 
     Returns:
-        int16, in steps of 1 / `STEPS`: half of the memory of float32, and of the time.
+        uint8, from 1 to 255: 128 is the mean, and 44 a deviation.
     """
     count = math.prod(shape)
     # `rng.bytes` draws 4 at a time, and takes five times as long.
     words = rng.integers(0, 2**64 - 1, -(-count // 8), np.uint64, endpoint=True)
     chosen = words.astype("<u8", copy=False).view(np.uint8)[:count].reshape(shape)
-    return np.asarray(cv2.LUT(chosen, _QUANTILES), dtype=np.int16)
+    return lookup(chosen, _QUANTILES)
 
 
-def in_steps(values: npt.ArrayLike) -> npt.NDArray[np.int16]:
-    """Return levels, up to 127, as int16 in steps of 1 / `STEPS`."""
-    return np.asarray(np.rint(np.asarray(values) * STEPS), dtype=np.int16)
-
-
-def add_noise(pixels: Pixels, field: npt.NDArray[np.int16], deviation: Any) -> Pixels:
+def add_noise(pixels: Pixels, field: Pixels, loudness: float, shares: Pixels) -> Pixels:
     """Add noise to a picture, rounded and clipped.
 
     Args:
         pixels: uint8, any shape.
-        field: of the same shape, from `normal_field`.
-        deviation: of the noise, from `in_steps`; of the same shape, or one value for all.
+        field: of the same shape, from `normal_field`, perhaps resized.
+        loudness: the largest standard deviation, levels.
+        shares: of the same shape: how much of it each value gets, of 255.
     """
-    noise = cv2.multiply(field, deviation, scale=1 / STEPS**2)
-    return as_pixels(cv2.add(pixels, noise, dtype=cv2.CV_8U))
+    # Sizes and signs apart, since 8 bits take a fifth of the time that 16 take.
+    off = np.arange(256) - _ZERO
+    sizes = lookup(field, 2 * np.abs(off))
+    noise = cv2.multiply(sizes, shares, scale=loudness / (255 * 2 * _STEPS))
+    added = cv2.bitwise_and(noise, lookup(field, 255 * (off > 0)))
+    return _changed_by(pixels, added, cv2.subtract(noise, added))
+
+
+def add_even_noise(pixels: Pixels, field: Pixels, deviation: float) -> Pixels:
+    """Do what `add_noise` does, with one standard deviation for all values."""
+    levels = (np.arange(256) - _ZERO) * (deviation / _STEPS)
+    return _changed_by(pixels, lookup(field, levels), lookup(field, -levels))
+
+
+def _changed_by(pixels: Pixels, added: Any, taken: Any) -> Pixels:
+    """Return the picture, brighter here and darker there, clipped."""
+    return as_pixels(cv2.subtract(cv2.add(pixels, added), taken))
 
 
 def as_pixels(array: Any) -> Pixels:

@@ -19,12 +19,11 @@ from builder.compose.operations import (
     Operation,
     Pixels,
     Values,
-    add_noise,
+    add_even_noise,
     apply_operations,
     as_pixels,
     draw,
     draw_count,
-    in_steps,
     lookup,
     normal_field,
 )
@@ -98,8 +97,8 @@ def motion_blur(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tup
 def noise(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
     """Add independent Gaussian noise to every channel, as Albumentations' GaussNoise."""
     variance = draw(recipe.noise_variance, rng)
-    deviation = float(in_steps(math.sqrt(variance)))
-    return add_noise(pixels, normal_field(pixels.shape, rng), deviation), {"variance": variance}
+    noisy = add_even_noise(pixels, normal_field(pixels.shape, rng), math.sqrt(variance))
+    return noisy, {"variance": variance}
 
 
 def jitter(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -131,7 +130,7 @@ def fog(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixel
     height, width = pixels.shape[:2]
     coarse = rng.uniform(0.5, 1.0, (4, 4)).astype(np.float32) * np.float32(255 * thickness)
     density = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    three = cv2.cvtColor(np.rint(density).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    three = cv2.cvtColor(cv2.convertScaleAbs(density), cv2.COLOR_GRAY2RGB)
     white = cv2.multiply(cv2.bitwise_not(pixels), three, scale=1 / 255)
     return as_pixels(cv2.add(pixels, white)), {"thickness": thickness}
 
@@ -170,16 +169,16 @@ def _darken_polygons(
 ) -> tuple[Pixels, Values]:
     height, width = pixels.shape[:2]
     corners = rng.uniform((0, top), (1, 1), (count, 5, 2))
-    shaded = np.zeros((height, width), dtype=np.uint8)
-    for polygon in np.rint(corners * (width, height)).astype(np.int32):
-        cv2.fillPoly(shaded, [polygon], 255)
+    polygons = np.rint(corners * (width, height)).astype(np.int32)
     darkened = pixels.copy()
-    # A table takes a millisecond a megapixel, and most of the rows have no shadow.
-    left, top, wide, tall = cv2.boundingRect(shaded)
-    box = np.s_[top : top + tall, left : left + wide]
-    if tall:
-        dark = lookup(pixels[box], np.arange(256) * (1 - darkness))
-        cv2.copyTo(dark, shaded[box], darkened[box])
+    if count:
+        left, top = map(int, polygons.min(axis=(0, 1)))
+        right, bottom = map(int, polygons.max(axis=(0, 1)))
+        part = darkened[top : bottom + 1, left : right + 1]
+        shaded = np.zeros(part.shape[:2], dtype=np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(shaded, [polygon], 255, offset=(-left, -top))
+        cv2.copyTo(lookup(part, np.arange(256) * (1 - darkness)), shaded, part)
     values = {"polygons": np.round(corners, 3).tolist(), "darkness": darkness}
     return darkened, values
 

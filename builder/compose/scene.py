@@ -195,9 +195,10 @@ def _visible_shares(scene: Sequence[Placed]) -> list[float]:
 def _alpha_at(placed: Placed, points: Matrix) -> Matrix:
     """Return the alpha, 0 to 1, that a placed figure has at points of the frame."""
     to_frame = pixels_to_frame(placed.figure, placed.placement.matrix)
-    own = np.floor((points - to_frame[:, 2]) @ np.linalg.inv(to_frame[:, :2]).T).astype(int)
+    from_frame = np.asarray(cv2.invertAffineTransform(to_frame), np.float64)
+    x, y = np.floor(moved(from_frame, points).T).astype(int)
     height, width = placed.figure.pixels.shape[:2]
-    inside = (own >= 0).all(axis=1) & (own < (width, height)).all(axis=1)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     alpha = np.zeros(len(points))
-    alpha[inside] = placed.figure.pixels[own[inside, 1], own[inside, 0], 3] / 255
+    alpha[inside] = placed.figure.pixels[y[inside], x[inside], 3] / 255
     return alpha
