@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 from PIL import Image
+from pyarrow.dataset import ParquetFileFormat
 
 from builder import shards
 from builder.cli import cli
@@ -74,6 +75,42 @@ def test_row_groups_are_small_and_indexed(folder: Path) -> None:
         groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
         assert all(group.num_rows <= 4 for group in groups)
         assert all(group.column(0).has_offset_index for group in groups)
+
+
+class _Watched(io.FileIO):
+    """A file that knows what was read of it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reads: list[tuple[int, int]] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        start = self.tell()
+        data = super().read(size)
+        self.reads.append((start, start + len(data)))
+        return data
+
+
+def test_a_stream_s_first_row_waits_for_its_own_row_group_alone(folder: Path) -> None:
+    path = folder / "data" / "train-00000.parquet"
+    groups = [pq.read_metadata(path).row_group(number) for number in (0, 1)]
+    first, second = map(_start_of, groups)
+    with _Watched(path) as file:
+        batches = (
+            ParquetFileFormat()
+            .make_fragment(file)
+            .to_batches(batch_size=groups[0].num_rows, batch_readahead=0, fragment_readahead=0)
+        )
+        assert next(batches).num_rows == groups[0].num_rows
+        # What lies at the end of the file is asked for before.
+        (end,) = [stop for start, stop in file.reads if start == first]
+    assert end <= second
+    assert second - end >= 8192
+
+
+def _start_of(group: pq.RowGroupMetaData) -> int:
+    column = group.column(0)
+    return int(column.dictionary_page_offset or column.data_page_offset)
 
 
 def test_a_row_group_that_no_column_of_arrow_could_hold_is_put_together_from_parts(
