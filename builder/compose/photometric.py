@@ -168,7 +168,7 @@ def _darken_polygons(
     pixels: Pixels, count: int, top: float, darkness: float, rng: np.random.Generator
 ) -> tuple[Pixels, Values]:
     height, width = pixels.shape[:2]
-    corners = rng.uniform((0, top), (1, 1), (count, 5, 2))
+    corners = rng.random((count, 5, 2)) * (1, 1 - top) + (0, top)
     polygons = np.rint(corners * (width, height)).astype(np.int32)
     darkened = pixels.copy()
     if count:

@@ -148,7 +148,7 @@ def place_at(
 def moved(matrix: Matrix, points: Points) -> Points:
     """Return points, float64 (n, 2), where a matrix takes them."""
     x, y = points.T
-    # Four times as fast as a product of matrices, and rounded alike by all processors.
+    # A product of matrices is rounded by each processor in its own way.
     taken: Points = np.stack([a * x + b * y + c for a, b, c in matrix.tolist()]).T
     return taken
 
