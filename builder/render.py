@@ -148,9 +148,9 @@ def _sharing_backgrounds(
             ends.append(slot + 1)
     start = 0
     while start < len(pairs):
-        most = start + per_human * max(1, at_once((len(pairs) - start) // per_human))
-        within = bisect.bisect_right(ends, most) - 1
-        stop = ends[within] if within >= 0 and ends[within] > start else most
+        furthest = start + per_human * max(1, at_once((len(pairs) - start) // per_human))
+        within = bisect.bisect_right(ends, furthest) - 1
+        stop = ends[within] if within >= 0 and ends[within] > start else furthest
         yield pairs[start:stop]
         start = stop
 

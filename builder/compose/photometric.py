@@ -172,12 +172,12 @@ def _darken_polygons(
     polygons = np.rint(corners * (width, height)).astype(np.int32)
     darkened = pixels.copy()
     if count:
-        left, top = map(int, polygons.min(axis=(0, 1)))
-        right, bottom = map(int, polygons.max(axis=(0, 1)))
-        part = darkened[top : bottom + 1, left : right + 1]
+        left, upper = map(int, polygons.min(axis=(0, 1)))
+        right, lower = map(int, polygons.max(axis=(0, 1)))
+        part = darkened[upper : lower + 1, left : right + 1]
         shaded = np.zeros(part.shape[:2], dtype=np.uint8)
         for polygon in polygons:
-            cv2.fillPoly(shaded, [polygon], 255, offset=(-left, -top))
+            cv2.fillPoly(shaded, [polygon], 255, offset=(-left, -upper))
         cv2.copyTo(lookup(part, np.arange(256) * (1 - darkness)), shaded, part)
     values = {"polygons": np.round(corners, 3).tolist(), "darkness": darkness}
     return darkened, values
