@@ -75,6 +75,8 @@ class HubServer:
         self.regular_limit = 10_000_000
         self.part_size = 5_000_000_000
         self.lock = threading.RLock()
+        self.idle = threading.Condition(self.lock)
+        self.pending = 0
         self.stopping = threading.Event()
         # In every signed address, and in that of the CAS: clients remember what a CAS holds.
         self.secret = secrets.token_hex(8)
@@ -146,6 +148,23 @@ class HubServer:
     def records(self, kind: Kind | None = None) -> list[Record]:
         """The requests of a kind, in the order of their arrival; None is all."""
         return [record for record in self.requests if kind in (None, record.kind)]
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """Serve a request; `settle` waits for its end."""
+        with self.idle:
+            self.pending += 1
+        try:
+            yield
+        finally:
+            with self.idle:
+                self.pending -= 1
+                self.idle.notify_all()
+
+    def settle(self) -> None:
+        """Wait for the end of requests whose clients may have left long ago."""
+        with self.idle:
+            assert self.idle.wait_for(lambda: not self.pending, timeout=60), self.requests
 
     def forget(self) -> None:
         """Empty the log."""

@@ -254,6 +254,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         super().setup()
 
     def _serve(self) -> None:
+        with self.server.hub.serving():
+            self._serve_request()
+
+    def _serve_request(self) -> None:
         hub = self.server.hub
         address = urlsplit(self.path)
         found = hub.routes.find(self.command, address.path)
