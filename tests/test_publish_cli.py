@@ -30,12 +30,18 @@ def test_the_command_line_shows_the_plan_and_what_to_paste(hub: HubServer, desk:
     assert "me/other" not in hub.repositories
 
 
+def build_large(base: Path, *options: str) -> bytes:
+    """Build a `folder` of one shard of megabytes, and return that."""
+    sizes = {"human_size": (450, 600), "background_size": (800, 600)}
+    layers = write_layers(base / "layers", humans=6, backgrounds=4, **sizes)
+    png = ("--size", "768", "--image-format", "png", "--validation", "0")
+    (shard,) = shards(build(base / "folder", "--source", layers, *png, *options)).values()
+    return shard
+
+
 @pytest.mark.slow
 def test_the_bar_moves_while_a_file_is_sent(hub: HubServer, tmp_path: Path) -> None:
-    sizes = {"human_size": (450, 600), "background_size": (800, 600)}
-    layers = write_layers(tmp_path / "layers", humans=6, backgrounds=4, **sizes)
-    png = ("--size", "768", "--image-format", "png", "--validation", "0")
-    (shard,) = shards(build(tmp_path / "folder", "--source", layers, *png)).values()
+    shard = build_large(tmp_path)
     # Held up where the contents go, so that there is time to show something.
     hub.faults.append(Fault("POST", "/v1/(xorbs|shards)", delay=0.5, times=None))
     environment = {"PATH": "/usr/bin:/bin", "TQDM_MININTERVAL": "0", **hub.environment}
@@ -48,6 +54,22 @@ def test_the_bar_moves_while_a_file_is_sent(hub: HubServer, tmp_path: Path) -> N
     assert any(10 < part < 95 for part in shown), shown
     # Nothing but the one bar.
     assert not re.search(r"Processing|Upload|Validating|it/s|\.parquet: ", done.stderr)
+
+
+@pytest.mark.slow
+def test_reading_back_takes_a_row_group_and_ends_before_the_command(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    options = ("--per-human", "6", "--set", "row_group_rows=2")
+    shard = build_large(tmp_path, *options)
+    # Held up, so that reads nobody waits for would still go on when the command ends.
+    hub.faults.append(Fault("GET", r"/storage/(?!.*upload)", delay=0.7, times=None, skip=1))
+    environment = {"PATH": "/usr/bin:/bin", **hub.environment}
+    done = run("publish", REPO, "--from", tmp_path / "folder", env=environment)
+    assert done.returncode == 0, done.stderr
+    hub.settle()
+    # A row group, and the 5 MiB that the client reads ahead.
+    assert hub.received("download") < 7e6 < len(shard) / 2
 
 
 def test_without_a_terminal_nothing_is_deleted_unasked(hub: HubServer, desk: Path) -> None:

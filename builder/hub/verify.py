@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import pyarrow.parquet as pq
+from huggingface_hub import HfFileSystem
+
 from builder.errors import HubError
 from builder.hub.compare import LocalFile
 from builder.hub.faults import patiently
@@ -17,7 +20,7 @@ _SPLIT = re.compile(r"data/(.+)-\d+\.parquet")
 def verify(
     repository: Repository, files: Mapping[str, LocalFile], commit: str, revision: str
 ) -> tuple[str, ...]:
-    """Compare what a commit lists with the folder, and stream the first rows of every split.
+    """Compare what a commit lists with the folder, and read the first rows of every split.
 
     Args:
         repository: to read from.
@@ -53,17 +56,22 @@ def _read_rows(repository: Repository, split: str, revision: str) -> None:
     import datasets
 
     try:
-        rows = datasets.load_dataset(
-            repository.repo_id,
-            split=split,
-            streaming=True,
-            revision=revision,
-            token=repository.token,
+        found = datasets.load_dataset_builder(
+            repository.repo_id, revision=revision, token=repository.token
         )
     except FileNotFoundError as error:
         # All that `datasets` says of a Hub that does not answer.
         raise ConnectionError(str(error)) from None
-    for row in rows.take(_ROWS):
+    # Not streamed: Arrow would still be reading when the process ends, and abort it
+    # (https://github.com/apache/arrow/issues/34314, 45017).
+    with (
+        HfFileSystem(token=repository.token).open(found.config.data_files[split][0]) as file,
+        pq.ParquetFile(file) as shard,
+    ):
+        table = shard.read_row_group(0, use_threads=False).slice(0, _ROWS)
+    features = found.info.features
+    for encoded in table.cast(features.arrow_schema).to_pylist():
+        row = features.decode_example(encoded)
         if row["image"].size != row["mask"].size or row["mask"].mode != "L":
             raise HubError(
                 f"{repository.repo_id}, {split}, {row['id']}: image and mask do not fit each "
