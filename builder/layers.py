@@ -17,6 +17,7 @@ from builder.decoding import decode_human, decode_with_transparency
 from builder.errors import LayerError, SourceError
 from builder.hashing import perceptual_hash
 from builder.measures import Measures
+from builder.portable import portable
 from builder.recipe import Recipe
 from builder.sources.exclusion import Exclusion
 from builder.sources.layer import Candidate, Cleaning, Layer, Role, checksum_of, content_id
@@ -230,6 +231,7 @@ def admit(candidate: Candidate, recipe: Recipe) -> Layer | LeftOut:
     return examine(candidate, recipe).admitted()
 
 
+@portable
 def examine(
     candidate: Candidate,
     recipe: Recipe,

@@ -18,6 +18,7 @@ from builder.decoding import decode_background, decode_human
 from builder.encoding import IMAGE_SUFFIXES, encode_image, encode_png
 from builder.errors import LayerError, PlanError
 from builder.plan import Pair, Shard, companions_of
+from builder.portable import portable
 from builder.recent import Recent, apart
 from builder.recipe import Recipe
 from builder.sources.layer import Layer
@@ -41,7 +42,7 @@ LABEL_COLUMNS = {
 }
 """The column of each label besides the mask."""
 
-RENDERING = 8
+RENDERING = 9
 """Raised whenever a new version of this package makes other pictures from the same plan."""
 
 # `json.dumps` would set one up for each row.
@@ -155,6 +156,7 @@ def _sharing_backgrounds(
         start = stop
 
 
+@portable
 def make_rows(task: Task) -> list[Row]:
     """Make the rows of one task; each human is decoded and cleaned once for all of its pairs.
 

@@ -279,7 +279,7 @@ def one_shard(folder: Path) -> Work:
     return Work((shard,), layers, PLAIN, 0, folder)
 
 
-@pytest.mark.parametrize("name", ["numpy", "zlib-ng", "human-segmentation"])
+@pytest.mark.parametrize("name", ["numpy", "zlib-ng", "human-segmentation", "processor"])
 def test_a_machine_with_other_versions_makes_nothing(tmp_path: Path, name: str) -> None:
     own = errand(one_shard(tmp_path))
     other = replace(own, versions={**own.versions, name: "1.0"})

@@ -11,15 +11,13 @@ import numpy.typing as npt
 from builder.compose.camera import linear_of, srgb_of
 from builder.compose.figure import Figure
 from builder.compose.placement import Placement, pixels_to_frame
-from builder.compose.resample import STRIP, shrink, soften
+from builder.compose.resample import STRIP, enlarge, shrink, soften
 
 Pixels = npt.NDArray[np.uint8]
 
 
 def resize_background(background: Pixels, placement: Placement) -> Pixels:
     """Return the part of the background that fills the frame, at the frame's size.
-
-    Enlarges by cubic interpolation.
 
     Args:
         background: uint8 (H, W, 3), RGB.
@@ -35,8 +33,7 @@ def resize_background(background: Pixels, placement: Placement) -> Pixels:
         return np.array(part, order="C")
     if width * height < part.shape[0] * part.shape[1]:
         return shrink(part, (width, height))
-    enlarged = cv2.resize(part, (width, height), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(enlarged, dtype=np.uint8)
+    return enlarge(part, (width, height))
 
 
 def warp(figure: Figure, placement: Placement) -> tuple[Pixels, tuple[int, int]]:

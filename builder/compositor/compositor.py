@@ -29,6 +29,7 @@ from builder.errors import RecipeError
 from builder.manifest import Manifest
 from builder.passes import Passes
 from builder.plan import SPLITS, companions_of
+from builder.portable import portable
 from builder.recent import Recent
 from builder.recipe import Recipe
 from builder.render import (
@@ -188,6 +189,7 @@ class Compositor:
         """The endless sequence of pairs that samples are made of."""
         return self._passes
 
+    @portable
     def make(self, number: int) -> Sample:
         """Make the sample of a number of `passes`: of epoch `e` the `i`-th is `e * len(self) + i`.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import cv2
 
 from builder.engines.local import keep_freed_memory, make_shards
 from builder.errors import EngineError, FolderError
@@ -13,10 +16,13 @@ from builder.render import RENDERING
 from builder.shards import ShardFile, Work
 from builder.version import __version__, library_versions
 
+# CPU_AVX2 of OpenCV, to which its Python module gives no name.
+_AVX2 = 11
+
 
 @dataclass(frozen=True)
 class Errand:
-    """The work of one shard, and the versions of what gives the same bytes."""
+    """The work of one shard, and the versions and the processor that give the same bytes."""
 
     work: Work
     versions: Mapping[str, str]
@@ -25,7 +31,8 @@ class Errand:
         """Make the shard, on whatever machine this is.
 
         Raises:
-            EngineError: this machine has other versions of a library, or of this package.
+            EngineError: this machine has other versions of a library, or of this package, or
+                another kind of processor.
             FolderError: this machine does not see the folder.
             PlanError, SourceError, FolderError, StorageError: as in `make_shards`.
         """
@@ -48,7 +55,16 @@ def errand(work: Work) -> Errand:
 
 
 def _versions() -> dict[str, str]:
-    return {**library_versions(), "human-segmentation": f"{__version__}, rendering {RENDERING}"}
+    return {
+        **library_versions(),
+        "human-segmentation": f"{__version__}, rendering {RENDERING}",
+        "processor": _processor(),
+    }
+
+
+def _processor() -> str:
+    """Return what kind it is; within one, `builder.portable` sees to the same bytes."""
+    return platform.machine() + (" with AVX2" if cv2.checkHardwareSupport(_AVX2) else "")
 
 
 def _refuse_other_versions(expected: Mapping[str, str]) -> None:
@@ -58,5 +74,5 @@ def _refuse_other_versions(expected: Mapping[str, str]) -> None:
     if other:
         raise EngineError(
             f"{socket.gethostname()}: has {', '.join(other)}, which may give other bytes. "
-            "Install the same versions on all machines."
+            "Have the same versions, and the same kind of processor, on all machines."
         )

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.errors import SourceError
+from builder.portable import portable
 from builder.sources.drawing.background import draw_background
 from builder.sources.drawing.human import draw_human
 from builder.sources.layer import Candidate
@@ -32,6 +33,7 @@ class DrawnHuman:
     seed: int
     longest: int
 
+    @portable
     def read(self) -> bytes:
         """Return a PNG with an alpha channel, the same bytes each time."""
         rng = np.random.default_rng([self.seed, _HUMAN_STREAM, self.index])
@@ -46,6 +48,7 @@ class DrawnBackground:
     seed: int
     longest: int
 
+    @portable
     def read(self) -> bytes:
         """Return an opaque PNG, the same bytes each time."""
         rng = np.random.default_rng([self.seed, _BACKGROUND_STREAM, self.index])
