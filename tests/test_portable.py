@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -42,6 +44,26 @@ def test_another_processor_gives_the_same_bytes(
     done = run("build", "--output", tmp_path / "folder", *ENLARGING, env=environment)
     assert done.returncode == 0, done.stderr
     assert digests(tmp_path / "folder") == digests(here)
+
+
+def test_composites_on_the_fly_are_the_same_without_ipp(tmp_path: Path) -> None:
+    layers = write_layers(tmp_path, background_size=(320, 240))
+    program = (
+        "import hashlib\n"
+        "from builder.compositor import Compositor\n"
+        "knobs = {'fog_probability': 1.0, 'size': 0}\n"
+        f"made = Compositor(source={str(layers)!r}, recipe='classic', settings=knobs)\n"
+        "samples = b''.join(made[i]['image'].tobytes() for i in range(8))\n"
+        "print(hashlib.sha256(samples).hexdigest())\n"
+    )
+
+    def printed(forgetting: dict[str, str]) -> str:
+        environment = {**os.environ, **forgetting}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert printed({}) == printed(FORGETTING["no IPP"])
 
 
 @pytest.mark.skipif(not cv2.ipp.useIPP(), reason="OpenCV has no IPP here")
