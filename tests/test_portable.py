@@ -18,6 +18,7 @@ ENLARGING = (
     *("--source", "sample", "--sample-humans", "6", "--sample-backgrounds", "6"),
     *("--sample-size", "256", "--size", "320", "--per-human", "3", "--workers", "1"),
     *("--labels", "mask,trimap,foreground,background", "--set", "blend_light=linear"),
+    *("--config", "layers"),
 )
 FORGETTING = {
     "IPP for processors with AVX2": {"OPENCV_IPP": "avx2"},
