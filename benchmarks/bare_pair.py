@@ -1,7 +1,7 @@
 """The least that is still a dataset: decode, one warp, one blend, encode, and the shard.
 
 What our builder does beyond it, `build` pays for: clean mattes, cuts that leave the frame, checked
-placements, resampling without aliasing, provenance.
+placements, resampling without aliasing, provenance. `decided_pair.py` has the pixels of that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def make_bare_rows(task: Task) -> list[dict[str, Any]]:
         if human.id != decoded:
             straight = decode_human(human.read(), task.recipe.max_pixels)
             decoded, figure = human.id, cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA)
-        image = _scene(background, task.recipe).copy()
+        image = scene(background, task.recipe).copy()
         mask = _pasted(image, figure, composite_seeds(task.seed, pair.human, pair.k).generator())
         rows.append(
             {
@@ -50,7 +50,8 @@ def make_bare_rows(task: Task) -> list[dict[str, Any]]:
 
 # As many of 1360x768 as our own workers keep.
 @functools.lru_cache(maxsize=40)
-def _scene(layer: Layer, recipe: Recipe) -> np.ndarray:
+def scene(layer: Layer, recipe: Recipe) -> np.ndarray:
+    """Return a decoded background, uint8 (H, W, 3), RGB; not to be written to."""
     return decode_scene(layer, recipe)
 
 

@@ -15,12 +15,14 @@ from pathlib import Path
 
 from benchmarks import codec_floor, naive_pool, workload
 from benchmarks.bare_pair import make_bare_rows
+from benchmarks.decided_pair import keep_decisions, make_decided_rows
 from benchmarks.options import Options
 from benchmarks.paired import in_a_fresh_process, in_turns, ratio_of
 from benchmarks.results import Result, compared
 from benchmarks.workload import as_in_the_data_set, copy_layers, plan_workload
 from builder.folder import build
 from builder.recipe import IMAGE_FORMATS, load_recipe
+from builder.render import Row, Task
 from builder.sources import Sources
 from builder.sources.layer import Layer
 
@@ -29,6 +31,10 @@ UNIT = "pairs/s"
 # A process a pair is so slow that a few tell, as do fewer pairs of the pool: both are even.
 _ORIGINAL_SHARE, _POOL_SHARE = 24, 2
 _PICTURES = 104
+_LESS_THAN_PLAIN = {
+    "bare": "the least that is a dataset",
+    "decided": "plain, all decided before",
+}
 # The last task leaves a worker idle for up to a second, which only a long turn makes little of.
 _SCALING_PAIRS = 832
 
@@ -60,9 +66,9 @@ def measure_build(options: Options) -> list[Result]:
             results.append(
                 compared("build", f"codecs alone, plain, {image_format}", other, floor, UNIT)
             )
-        bare = ratio_of(measured["bare"], measured["floor plain"])
-        case = f"the least that is a dataset, {image_format}"
-        results.append(compared("build", case, "codecs alone", bare, UNIT))
+        for name, what in _LESS_THAN_PLAIN.items():
+            less = ratio_of(measured[name], measured["floor plain"])
+            results.append(compared("build", f"{what}, {image_format}", "codecs alone", less, UNIT))
         plain = ratio_of(measured["build plain"], measured["build realistic"])
         results.append(
             compared("build", f"plain, {image_format}", "realistic", plain, UNIT, at_most=2)
@@ -89,8 +95,15 @@ def _contenders(
         )
         contenders[f"build {recipe}"] = _somewhere(workload.pairs_per_second, work, workers)
         if recipe == "plain":
-            bare = functools.partial(workload.pairs_per_second, rows_of=make_bare_rows)
-            contenders["bare"] = _somewhere(bare, work, workers)
+            decisions = options.place / f"decisions-{image_format}"
+            keep_decisions(work, workers, decisions)
+            less: dict[str, Callable[[Task], list[Row]]] = {
+                "bare": make_bare_rows,
+                "decided": functools.partial(make_decided_rows, decisions),
+            }
+            for name, rows_of in less.items():
+                make = functools.partial(workload.pairs_per_second, rows_of=rows_of)
+                contenders[name] = _somewhere(make, work, workers)
     return contenders
 
 

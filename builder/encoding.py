@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from typing import Any
 
 import imagecodecs
@@ -71,5 +70,5 @@ def _deflated(filtered: Any) -> bytes:
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(content, zlib.crc32(name))
+    checksum = zlib_ng.crc32(content, zlib_ng.crc32(name))
     return b"".join((struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)))
