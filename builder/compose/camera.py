@@ -5,6 +5,7 @@ In the order of light: lens, sensor, development, storage. None of these moves a
 
 from __future__ import annotations
 
+import functools
 import math
 
 import cv2
@@ -23,6 +24,7 @@ from builder.compose.operations import (
     draw_count,
     lookup,
     normal_field,
+    replace_levels,
 )
 from builder.compose.resample import shrink
 from builder.recipe import Recipe
@@ -41,11 +43,11 @@ def defocus(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[P
     """
     radius = draw(recipe.defocus, rng)
     side = max(1, round(radius * max(pixels.shape[:2]))) + 1
-    for anchor in (side // 2, (side - 1) // 2):  # The two shifts of an even box cancel out.
-        pixels = as_pixels(
-            cv2.blur(pixels, (side, side), anchor=(anchor, anchor), borderType=cv2.BORDER_REPLICATE)
-        )
-    return pixels, {"radius": radius}
+    average = functools.partial(cv2.blur, ksize=(side, side), borderType=cv2.BORDER_REPLICATE)
+    # The two shifts of an even box cancel out.
+    once = average(pixels, anchor=(side // 2, side // 2))
+    twice = average(once, anchor=((side - 1) // 2, (side - 1) // 2), dst=pixels)
+    return as_pixels(twice), {"radius": radius}
 
 
 def vignette(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -60,7 +62,7 @@ def vignette(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[
     gain = 255 * (1 - strength * (x**2 + y**2) / 2)
     smooth = cv2.resize(gain.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     three = cv2.cvtColor(cv2.convertScaleAbs(smooth), cv2.COLOR_GRAY2RGB)
-    return as_pixels(cv2.multiply(pixels, three, scale=1 / 255)), {"strength": strength}
+    return as_pixels(cv2.multiply(pixels, three, pixels, scale=1 / 255)), {"strength": strength}
 
 
 def lens_blur(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -79,9 +81,10 @@ def exposure(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[
     warmth = draw(recipe.warmth, rng)
     tint = draw(recipe.tint, rng)
     gains = 2.0**stops * np.exp2([warmth / 2, tint / 2, -warmth / 2])
-    channels = zip(cv2.split(pixels), gains, strict=True)
-    exposed = [lookup(channel, srgb_of(linear_of(_LEVELS) * gain)) for channel, gain in channels]
-    return as_pixels(cv2.merge(exposed)), {"stops": stops, "warmth": warmth, "tint": tint}
+    channels = [as_pixels(channel) for channel in cv2.split(pixels)]
+    for channel, gain in zip(channels, gains, strict=True):
+        replace_levels(channel, srgb_of(linear_of(_LEVELS) * gain))
+    return as_pixels(cv2.merge(channels, pixels)), {"stops": stops, "warmth": warmth, "tint": tint}
 
 
 def saturation(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -94,7 +97,7 @@ def saturation(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tupl
 def greyscale(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
     """Remove all colour."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return as_pixels(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)), {"luma": "BT.601"}
+    return as_pixels(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB, pixels)), {"luma": "BT.601"}
 
 
 def sensor_noise(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -125,9 +128,8 @@ def resampling(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tupl
     height, width = pixels.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = shrink(pixels, size)
-    return as_pixels(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)), {
-        "scale": scale
-    }
+    large = cv2.resize(small, (width, height), pixels, interpolation=cv2.INTER_LINEAR)
+    return as_pixels(large), {"scale": scale}
 
 
 def compression(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -139,7 +141,7 @@ def compression(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tup
     for quality in qualities:
         # OpenCV's takes the same library, and half as long again to swap red and blue.
         data = imagecodecs.jpeg8_encode(pixels, level=quality, subsampling="420")
-        pixels = as_pixels(imagecodecs.jpeg8_decode(data))
+        imagecodecs.jpeg8_decode(data, out=pixels)
     return pixels, {"qualities": qualities}
 
 

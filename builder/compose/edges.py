@@ -28,11 +28,11 @@ def decontaminate(premultiplied: Pixels, strength: float) -> Pixels:
     the more of its colour is replaced; an opaque one keeps its own.
 
     Args:
-        premultiplied: uint8 (H, W, 4), premultiplied RGBA.
+        premultiplied: uint8 (H, W, 4), premultiplied RGBA, lying together in memory; changed.
         strength: 0 leaves all as it is, 1 replaces the colour of the most transparent pixels.
 
     Returns:
-        uint8 (H, W, 4), premultiplied RGBA with the same alpha.
+        The same picture, with the same alpha.
     """
     if not strength:
         return premultiplied
@@ -52,9 +52,8 @@ def decontaminate(premultiplied: Pixels, strength: float) -> Pixels:
     # Neither exceeds its alpha, so no average of them does: that would be a fringe.
     mixed = cv2.blendLinear(nearby, own, replaced, 1 - replaced)
     mixed[..., 3] = opacity[..., 3]
-    decontaminated: Pixels = premultiplied.copy()
-    _as_words(decontaminated)[partial] = _as_words(mixed)
-    return decontaminated
+    _as_words(premultiplied)[partial] = _as_words(mixed)
+    return premultiplied
 
 
 def _pixels_at(pixels: Pixels, places: npt.NDArray[np.intp]) -> Pixels:

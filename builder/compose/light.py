@@ -64,8 +64,13 @@ class Stage:
 def light(stage: Stage, recipe: Recipe, seeds: Seeds) -> tuple[Stage, list[Values]]:
     """Match the figure to the scene and give it its shadows, as the recipe says.
 
+    Args:
+        stage: its canvas and figure may be changed.
+        recipe: the light knobs matter.
+        seeds: each step has a child of them, whichever others apply.
+
     Returns:
-        The stage with a new canvas and figure, and what was applied, with its values.
+        The stage as it is to be blended, and what was applied, with its values.
     """
     applied: list[Values] = []
     steps = {
@@ -102,19 +107,16 @@ def match_tone(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[
     offset = cast * (own[0] + shift - contrast * own[0])
     # Premultiplied: what is added to a colour counts as much as its alpha, and none exceeds it.
     *colours, alpha = cv2.split(stage.figure)
-    matched = [
-        cv2.min(
-            cv2.addWeighted(colour, float(gain) * contrast, alpha, float(added) / 255, 0), alpha
-        )
-        for colour, gain, added in zip(colours, cast, offset, strict=True)
-    ]
+    for colour, gain, added in zip(colours, cast, offset, strict=True):
+        cv2.addWeighted(colour, float(gain) * contrast, alpha, float(added) / 255, 0, colour)
+        cv2.min(colour, alpha, colour)
     values = {
         "share": share,
         "shift": round(shift, 2),
         "contrast": round(contrast, 4),
         "cast": [round(float(gain), 4) for gain in cast],
     }
-    return _with(stage, figure=cv2.merge([*matched, alpha])), values
+    return _with(stage, figure=cv2.merge([*colours, alpha], stage.figure)), values
 
 
 def match_detail(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
@@ -169,9 +171,12 @@ def cast_shadow(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple
         matrix = np.array([[1, 0, 0.08 * shear * figure_height], [0, 1, 0.03 * figure_height]])
         blur = 0.07 * figure_height
     moved = cv2.warpAffine(alpha, matrix, (width, height), flags=cv2.INTER_LINEAR)
-    canvas = _darkened(stage.canvas, moved, max(1.0, blur), darkness)
-    values = {"darkness": darkness, "shear": shear, "squash": squash if stage.stands else None}
-    return _with(stage, canvas=canvas), values
+    _darken(stage.canvas, moved, max(1.0, blur), darkness)
+    return stage, {
+        "darkness": darkness,
+        "shear": shear,
+        "squash": squash if stage.stands else None,
+    }
 
 
 def contact_shadow(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
@@ -186,8 +191,8 @@ def contact_shadow(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tu
     lowest = (alpha * (rows > feet - reach)).astype(np.float32)
     matrix = np.array([[1.0, 0, 0], [0, 0.4, 0.6 * feet + 0.1 * reach]])
     flat = cv2.warpAffine(lowest, matrix, alpha.shape[::-1], flags=cv2.INTER_LINEAR)
-    canvas = _darkened(stage.canvas, flat, max(0.8, 0.35 * reach), darkness)
-    return _with(stage, canvas=canvas), {"darkness": darkness}
+    _darken(stage.canvas, flat, max(0.8, 0.35 * reach), darkness)
+    return stage, {"darkness": darkness}
 
 
 def wrap_light(stage: Stage, recipe: Recipe, rng: np.random.Generator) -> tuple[Stage, Values]:
@@ -373,18 +378,16 @@ def _feet(stage: Stage) -> float:
     return (stage.position[1] + height) / _SHRINKING
 
 
-def _darkened(canvas: Pixels, shadow: Any, sigma: float, darkness: float) -> Pixels:
+def _darken(canvas: Pixels, shadow: Any, sigma: float, darkness: float) -> None:
     """Take a share of the light where a small picture, 0 to 1, says so, after blurring it."""
     soft = cv2.GaussianBlur(np.asarray(shadow, np.float32), (0, 0), sigma)
     gain = np.rint(255 * (1 - darkness * np.clip(soft, 0, 1))).astype(np.uint8)
     left, top, right, bottom = bounding_box(as_pixels(cv2.bitwise_not(gain)))
-    darkened: Pixels = canvas.copy()
     if right:
         # Smoothly up to the first block that stays as it is.
         left, top = max(0, left - 1), max(0, top - 1)
         part = gain[top : bottom + 1, left : right + 1]
-        corner = darkened[_SHRINKING * top :, _SHRINKING * left :]
+        corner = canvas[_SHRINKING * top :, _SHRINKING * left :]
         shaded = corner[: _SHRINKING * part.shape[0], : _SHRINKING * part.shape[1]]
         three = cv2.merge([enlarge_blocks(part, _SHRINKING, shaded.shape)] * 3)
-        shaded[...] = cv2.multiply(shaded, three, scale=1 / 255)
-    return darkened
+        cv2.multiply(shaded, three, shaded, scale=1 / 255)

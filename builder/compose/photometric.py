@@ -24,8 +24,8 @@ from builder.compose.operations import (
     as_pixels,
     draw,
     draw_count,
-    lookup,
     normal_field,
+    replace_levels,
 )
 from builder.compose.seeds import Seeds
 from builder.recipe import Recipe
@@ -37,7 +37,7 @@ def alter_background(pixels: Pixels, recipe: Recipe, seeds: Seeds) -> tuple[Pixe
     """Apply the operations on a background alone, before the blend.
 
     Args:
-        pixels: uint8 (H, W, 3), RGB.
+        pixels: uint8 (H, W, 3), RGB, lying together in memory; it may be changed.
         recipe: the `background_*` and `defocus*` knobs.
         seeds: each operation has a child of them, whichever others apply.
 
@@ -59,7 +59,7 @@ def background_tone(
     brightness = draw(recipe.background_brightness, rng)
     contrast = draw(recipe.background_contrast, rng)
     table = np.arange(256) * (1 + contrast) + 255 * brightness
-    return lookup(pixels, table), {"brightness": brightness, "contrast": contrast}
+    return replace_levels(pixels, table), {"brightness": brightness, "contrast": contrast}
 
 
 def background_shadow(
@@ -131,8 +131,8 @@ def fog(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixel
     coarse = rng.uniform(0.5, 1.0, (4, 4)).astype(np.float32) * np.float32(255 * thickness)
     density = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     three = cv2.cvtColor(cv2.convertScaleAbs(density), cv2.COLOR_GRAY2RGB)
-    white = cv2.multiply(cv2.bitwise_not(pixels), three, scale=1 / 255)
-    return as_pixels(cv2.add(pixels, white)), {"thickness": thickness}
+    white = cv2.multiply(cv2.bitwise_not(pixels), three, three, scale=1 / 255)
+    return as_pixels(cv2.add(pixels, white, pixels)), {"thickness": thickness}
 
 
 def tone_curve(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tuple[Pixels, Values]:
@@ -145,7 +145,7 @@ def tone_curve(pixels: Pixels, recipe: Recipe, rng: np.random.Generator) -> tupl
     high = float(np.clip(rng.normal(0.75, recipe.tone_curve), 0, 1))
     t = np.linspace(0, 1, 256)
     table = 255 * (3 * (1 - t) ** 2 * t * low + 3 * (1 - t) * t**2 * high + t**3)
-    return lookup(pixels, table), {"low": round(low, 4), "high": round(high, 4)}
+    return replace_levels(pixels, table), {"low": round(low, 4), "high": round(high, 4)}
 
 
 _BACKGROUND_OPERATIONS: dict[str, Operation] = {
@@ -170,17 +170,17 @@ def _darken_polygons(
     height, width = pixels.shape[:2]
     corners = rng.random((count, 5, 2)) * (1, 1 - top) + (0, top)
     polygons = np.rint(corners * (width, height)).astype(np.int32)
-    darkened = pixels.copy()
     if count:
         left, upper = map(int, polygons.min(axis=(0, 1)))
         right, lower = map(int, polygons.max(axis=(0, 1)))
-        part = darkened[upper : lower + 1, left : right + 1]
+        part = pixels[upper : lower + 1, left : right + 1]
         shaded = np.zeros(part.shape[:2], dtype=np.uint8)
         for polygon in polygons:
             cv2.fillPoly(shaded, [polygon], 255, offset=(-left, -upper))
-        cv2.copyTo(lookup(part, np.arange(256) * (1 - darkness)), shaded, part)
+        darker = replace_levels(part.copy(), np.arange(256) * (1 - darkness))
+        cv2.copyTo(darker, shaded, part)
     values = {"polygons": np.round(corners, 3).tolist(), "darkness": darkness}
-    return darkened, values
+    return pixels, values
 
 
 def _hue_rotation(turns: float) -> Matrix:
