@@ -17,13 +17,19 @@ from builder.cuts import find_cuts
 from builder.errors import LayerError
 from builder.layers import admit
 from builder.matte import clean_matte
-from builder.recipe import CLASSIC, PLAIN, Recipe
+from builder.recipe import CLASSIC, PLAIN, REALISTIC, Recipe
 from builder.sources.layer import Layer
 from tests.figures import Person, draw, persons
 from tests.kit import Pixels, candidate, png, scenery
 
 ALWAYS = PLAIN.replace({"geometry_probability": 1.0, "size": 320})
 """Nothing but geometry, and that always drawn."""
+
+
+def _always(recipe: Recipe) -> dict[str, float]:
+    chances = {name: value for name, value in recipe.to_dict().items() if "_probability" in name}
+    return {name: 1.0 for name, chance in chances.items() if chance}
+
 
 sizes = st.tuples(st.integers(80, 500), st.integers(80, 500))
 recipes = st.sampled_from(
@@ -36,6 +42,13 @@ recipes = st.sampled_from(
         ALWAYS.replace({"min_coverage": 0.25, "shift_x": [-1, 1], "shift_y": [-1, 1]}),
     ]
 )
+
+EVERYTHING = [
+    recipe.replace({**_always(recipe), "labels": labels, "max_upscale": 2.0})
+    for recipe in (CLASSIC, REALISTIC)
+    for labels in (("mask",), ("mask", "foreground", "background"))
+]
+"""All that a recipe ever does, at once."""
 
 
 def made(person: Person, size: tuple[int, int], recipe: Recipe, seed: int) -> Composite:
@@ -274,13 +287,20 @@ def test_another_k_or_human_or_seed_gives_another_composite() -> None:
     assert len(images) == 4
 
 
-def test_the_background_is_left_as_it_is() -> None:
-    person = draw(200, 300, frozenset(), 0, 1)
-    background = scenery(1, (300, 200))
-    before = background.copy()
-    recipe = CLASSIC.replace({"size": 0, "background_tone_probability": 1.0})
-    compose(prepare_figure(person.rgba, recipe), background, recipe, composite_seeds(0, "a", 0))
-    assert np.array_equal(background, before)
+@settings(max_examples=40)
+@given(st.sampled_from(EVERYTHING), st.sampled_from([160, 0, 400]), st.integers(0, 2**32))
+def test_layers_are_left_as_they_are(recipe: Recipe, size: int, seed: int) -> None:
+    figures = [
+        prepare_figure(draw(200, 300, frozenset({"bottom"}), 0, number).rgba, recipe)
+        for number in (1, 2)
+    ]
+    background = scenery(seed, (300, 200))
+    before = [figure.pixels.copy() for figure in figures], background.copy()
+    seeds = composite_seeds(seed, "human", 0)
+    compose(figures[0], background, recipe.replace({"size": size}), seeds, figures[1:])
+    for figure, pixels in zip(figures, before[0], strict=True):
+        assert np.array_equal(figure.pixels, pixels)
+    assert np.array_equal(background, before[1])
 
 
 def test_a_recipe_that_no_place_satisfies_is_an_error() -> None:

@@ -33,7 +33,8 @@ def disc(colour: tuple[int, int, int], size: int = 120) -> Pixels:
 def lit(step: str, stage: Stage, seed: int = 0, **knobs: Any) -> tuple[Stage, list[Any]]:
     """Apply one step alone."""
     recipe = PLAIN.replace({f"{step}_probability": 1.0, **knobs})
-    return light(stage, recipe, Seeds(str(seed)))
+    own = Stage(stage.canvas.copy(), stage.figure.copy(), stage.position, stage.stands)
+    return light(own, recipe, Seeds(str(seed)))
 
 
 def stage_on(level: int, colour: tuple[int, int, int] = (150, 120, 100)) -> Stage:
@@ -215,7 +216,7 @@ def contaminated() -> tuple[Pixels, Pixels]:
 
 def test_the_old_background_goes_from_the_edge() -> None:
     dirty, clean = contaminated()
-    mended = decontaminate(dirty, 1.0)
+    mended = decontaminate(dirty.copy(), 1.0)
     edge = (clean[..., 3] > 20) & (clean[..., 3] < 235)
     before, after = (
         np.abs(one[edge][:, :3].astype(int) - clean[edge][:, :3]).mean() for one in (dirty, mended)
@@ -223,7 +224,7 @@ def test_the_old_background_goes_from_the_edge() -> None:
     assert after < 0.35 * before
     assert np.array_equal(mended[..., 3], dirty[..., 3])
     assert np.array_equal(mended[clean[..., 3] == 255], dirty[clean[..., 3] == 255])
-    assert np.array_equal(decontaminate(dirty, 0.0), dirty)
+    assert np.array_equal(decontaminate(dirty.copy(), 0.0), dirty)
 
 
 def test_the_more_transparent_a_pixel_the_more_of_its_colour_goes() -> None:
@@ -232,7 +233,7 @@ def test_the_more_transparent_a_pixel_the_more_of_its_colour_goes() -> None:
     strands = {50: 40, 100: 160, 150: 240}
     for column, alpha in strands.items():
         figure[:, column] = (0, 0, 200 * alpha // 255, alpha)
-    mended = decontaminate(figure, 1.0)
+    mended = decontaminate(figure.copy(), 1.0)
     kept = [mended[100, column, 2] / figure[100, column, 2] for column in strands]
     assert kept[0] < 0.1
     assert 0.15 < kept[1] < 0.4
