@@ -95,3 +95,22 @@ def test_all_benchmarks_of_builds_run(tmp_path: Path) -> None:
         assert f"\n| {group.replace('-', ' ') if group == 'many-layers' else group} | " in written
     assert "realistic, webp" in written
     assert "clean the matte" in written
+
+
+@pytest.mark.slow
+def test_two_versions_are_compared(tmp_path: Path) -> None:
+    layers = write_layers(tmp_path / "layers", humans=2, backgrounds=2)
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [
+            *(sys.executable, "benchmarks/two_versions.py", str(root), "--layers", str(layers)),
+            *("--recipe", "plain", "--turns", "1"),
+        ],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("plain, jpeg: ")
