@@ -14,10 +14,9 @@ import numpy as np
 
 from builder.compose import composite_seeds
 from builder.compose.blend import blend
-from builder.decoding import decode_human
+from builder.decoding import decode_background, decode_human
 from builder.encoding import IMAGE_SUFFIXES, encode_image, encode_png
-from builder.recipe import Recipe
-from builder.render import Task, decode_scene
+from builder.render import Task
 from builder.sources.layer import Layer
 
 
@@ -30,7 +29,7 @@ def make_bare_rows(task: Task) -> list[dict[str, Any]]:
         if human.id != decoded:
             straight = decode_human(human.read(), task.recipe.max_pixels)
             decoded, figure = human.id, cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA)
-        image = scene(background, task.recipe).copy()
+        image = scene(background, task.recipe.max_pixels).copy()
         mask = _pasted(image, figure, composite_seeds(task.seed, pair.human, pair.k).generator())
         rows.append(
             {
@@ -50,9 +49,9 @@ def make_bare_rows(task: Task) -> list[dict[str, Any]]:
 
 # As many of 1360x768 as our own workers keep.
 @functools.lru_cache(maxsize=40)
-def scene(layer: Layer, recipe: Recipe) -> np.ndarray:
+def scene(layer: Layer, max_pixels: int) -> np.ndarray:
     """Return a decoded background, uint8 (H, W, 3), RGB; not to be written to."""
-    return decode_scene(layer, recipe)
+    return decode_background(layer.read(), max_pixels)
 
 
 def _pasted(image: np.ndarray, figure: np.ndarray, rng: np.random.Generator) -> np.ndarray:

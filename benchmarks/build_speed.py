@@ -46,9 +46,12 @@ def measure_build(options: Options) -> list[Result]:
     """
     layers = as_in_the_data_set(options, options.pairs)
     pictures = {recipe: _pictures(layers, recipe, options) for recipe in RECIPES}
+    # The same for all formats.
+    decisions = options.place / "decisions"
+    keep_decisions(plan_workload(layers, "plain", options.pairs), options.workers, decisions)
     results = []
     for image_format in IMAGE_FORMATS:
-        contenders = _contenders(layers, image_format, pictures, options)
+        contenders = _contenders(layers, image_format, pictures, decisions, options)
         measured = in_turns(contenders, options.turns, options.say)
         for recipe in RECIPES:
             case, ours = f"{recipe}, {image_format}", measured[f"build {recipe}"]
@@ -80,6 +83,7 @@ def _contenders(
     layers: tuple[Layer, ...],
     image_format: str,
     pictures: dict[str, list[Path]],
+    decisions: Path,
     options: Options,
 ) -> dict[str, Callable[[], float]]:
     folder, workers, pairs = options.layers, options.workers, options.pairs
@@ -95,8 +99,6 @@ def _contenders(
         )
         contenders[f"build {recipe}"] = _somewhere(workload.pairs_per_second, work, workers)
         if recipe == "plain":
-            decisions = options.place / f"decisions-{image_format}"
-            keep_decisions(work, workers, decisions)
             less: dict[str, Callable[[Task], list[Row]]] = {
                 "bare": make_bare_rows,
                 "decided": functools.partial(make_decided_rows, decisions),

@@ -1,7 +1,7 @@
 """A recipe without operations, all of whose decisions are known: what its pixels alone take.
 
-The very placements of a build, and its decoding, resampling, blend, pictures and shards. Nothing
-is cleaned, measured, drawn or described.
+The placements of a build, to the six digits that its provenance has, and its decoding, resampling,
+blend, pictures and shards. Nothing is cleaned, measured, drawn or described.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def make_decided_rows(decisions: Path, task: Task) -> list[Row]:
             decoded, pixels = human.id, cv2.cvtColor(straight, cv2.COLOR_RGBA2mRGBA)
         figure = replace(decision.figure, pixels=pixels)
         figure = figure.mirrored() if decision.flipped else figure
-        image = resize_background(scene(background, task.recipe), decision.placement)
+        image = resize_background(scene(background, task.recipe.max_pixels), decision.placement)
         mask = blend(image, *warp(figure, decision.placement))
         path = f"{pair.id}.{IMAGE_SUFFIXES[task.recipe.image_format]}"
         rows.append(

@@ -3,9 +3,9 @@
     git worktree add ../before HEAD~1
     python benchmarks/two_versions.py ../before --recipe classic
 
-Both make the rows of the same tasks, in turns, and each time as many workers at once as a build
-has: one alone has the processor's caches and the way to memory for itself, and what saves either of
-them seems to be worth little. What counts is the time of processors.
+Both make the rows of the same pairs, in turns, and several workers at once, as in a build: one
+alone has the processor's caches and the way to memory for itself, and what saves either of them
+seems to be worth little. What counts is the time of processors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         layers = copy_layers(options.layers, Path(place), _PAIRS // 4, _PAIRS // 4)
-        told = (str(layers), options.recipe, options.image_format)
+        told = (str(layers), options.recipe, options.image_format, str(options.workers))
         roots = {"here": _HERE, "there": options.checkout.resolve()}
         crews = {name: _Crew.started(root, options.workers, told) for name, root in roots.items()}
         contenders = {name: crew.milliseconds_a_pair for name, crew in crews.items()}
@@ -68,7 +68,8 @@ class _Crew:
         command = [sys.executable, __file__, "--work", str(root), *told]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         crew = tuple(subprocess.Popen(command, **pipes) for _ in range(workers))
-        return cls(crew, min(int(_answer(worker)) for worker in crew))
+        tasks = [int(_answer(worker)) for worker in crew]
+        return cls(crew, tasks[0])
 
     def milliseconds_a_pair(self) -> float:
         """Have all tasks made once, as many at a time as there are workers."""
@@ -96,7 +97,7 @@ def _answer(worker: subprocess.Popen[str]) -> str:
     return answer
 
 
-def _work(layers: Path, recipe: str, image_format: str) -> None:
+def _work(layers: str, recipe: str, image_format: str, workers: str) -> None:
     """Make the rows of the tasks whose numbers come in, and tell what they took."""
     import cv2
 
@@ -106,8 +107,10 @@ def _work(layers: Path, recipe: str, image_format: str) -> None:
 
     cv2.setNumThreads(1)
     keep_freed_memory()
-    workload = plan_workload(checked_layers(layers), recipe, _PAIRS, image_format=image_format)
-    tasks = list(workload.tasks(2))
+    workload = plan_workload(
+        checked_layers(Path(layers)), recipe, _PAIRS, image_format=image_format
+    )
+    tasks = list(workload.tasks(int(workers)))
     print(len(tasks), flush=True)
     for line in sys.stdin:
         started = time.process_time()
@@ -119,7 +122,7 @@ if __name__ == "__main__":
     # Of the version that this process is to measure, or to measure beside.
     if sys.argv[1:2] == ["--work"]:
         sys.path.insert(0, sys.argv[2])
-        _work(Path(sys.argv[3]), *sys.argv[4:])
+        _work(*sys.argv[3:])
     else:
         sys.path.insert(0, str(_HERE))
         main()

@@ -5,6 +5,8 @@ Speed itself is never asserted in a test.
 
 from __future__ import annotations
 
+import functools
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,17 +102,21 @@ def test_all_benchmarks_of_builds_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_versions_are_compared(tmp_path: Path) -> None:
     layers = write_layers(tmp_path / "layers", humans=2, backgrounds=2)
-    root = Path(__file__).parents[1]
-    done = subprocess.run(
-        [
-            *(sys.executable, "benchmarks/two_versions.py", str(root), "--layers", str(layers)),
-            *("--recipe", "plain", "--turns", "1"),
-        ],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    root, other = Path(__file__).parents[1], tmp_path / "other"
+    for package in ("builder", "benchmarks"):
+        shutil.copytree(root / package, other / package)
+    command = [
+        *(sys.executable, "benchmarks/two_versions.py", str(other), "--layers", str(layers)),
+        *("--recipe", "plain", "--turns", "1"),
+    ]
+    run = functools.partial(
+        subprocess.run, command, cwd=root, capture_output=True, text=True, timeout=300, check=False
     )
+    done = run()
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("plain, jpeg: ")
+    render = other / "builder" / "render.py"
+    render.write_text(f"{render.read_text()}\nraise RuntimeError('the other one')\n")
+    done = run()
+    assert done.returncode != 0
+    assert "the other one" in done.stderr
