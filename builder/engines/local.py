@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -130,8 +130,10 @@ def ordered_map(
         pool = _started_pool(workers, folder)
         handed = functools.partial(hand_over, function, folder)
         try:
-            results = _ordered_results(pool, handed, items, ahead=2 * workers)
-            yield (result.taken() for result in results)
+            with ThreadPoolExecutor(1, initializer=_interrupts_later) as starter:
+                submit = functools.partial(_submitted, pool, starter, handed)
+                results = _ordered_results(pool, submit, items, ahead=2 * workers)
+                yield (result.taken() for result in results)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -160,7 +162,7 @@ def _started_pool(workers: int, folder: str) -> ProcessPoolExecutor:
 
 def _ordered_results(
     pool: ProcessPoolExecutor,
-    function: Callable[[Item], Result],
+    submit: Callable[[Item], Future[Result]],
     items: Iterable[Item],
     ahead: int,
 ) -> Iterator[Result]:
@@ -168,11 +170,11 @@ def _ordered_results(
     running: deque[Future[Result]] = deque()
     try:
         for item in itertools.islice(iterator, ahead):
-            running.append(_submitted(pool, function, item))
+            running.append(submit(item))
         while running:
             result = _result_of(running.popleft(), pool)
             for item in itertools.islice(iterator, 1):
-                running.append(_submitted(pool, function, item))
+                running.append(submit(item))
             yield result
     except BrokenProcessPool as error:
         raise WorkerLostError(
@@ -182,11 +184,18 @@ def _ordered_results(
 
 
 def _submitted(
-    pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
+    pool: ProcessPoolExecutor,
+    starter: ThreadPoolExecutor,
+    function: Callable[[Item], Result],
+    item: Item,
 ) -> Future[Result]:
+    """Submit an item from another thread, since that may start a worker.
+
+    Ctrl-C raises in the main thread, whichever thread it reaches. Between the start of a worker and
+    the word what it shall do it would leave one that ends with a traceback.
+    """
     try:
-        with _interrupts_later():
-            return pool.submit(function, item)
+        return starter.submit(pool.submit, function, item).result()
     except OSError as error:
         # The system's errors have a number. Without one it is Python's "handle is closed": a pool
         # that breaks closes its own pipe a moment before it says so.
@@ -195,20 +204,13 @@ def _submitted(
         raise BrokenProcessPool(str(error)) from error
 
 
-@contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Hold back Ctrl-C, also from workers that start meanwhile, until they can ignore it.
+def _interrupts_later() -> None:
+    """Hold Ctrl-C back from the workers that this thread starts, until they can ignore it.
 
     It reaches the whole process group, and one that still imports would end with a traceback.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
