@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import sys
+import time
+from collections.abc import Iterable
 
 import click
 
@@ -15,36 +19,75 @@ from builder.commands.verify import verify
 from builder.errors import HumanSegmentationError
 from builder.version import __version__
 
-_INTERRUPTED = 130
-_TERMINATED = 143
+_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+# Wrappers such as `uv run` pass on what the terminal has sent to the whole group already.
+_SAME_SIGNAL_SECONDS = 1.0
+
+_GOES_ON = "Run the same command again: it goes on from here."
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0, 1 for an error, 2 for wrong usage, or 130."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """Run the command line; the exit code is 0, 1 for an error, 2 for wrong usage, 130 or 143."""
+    _stop_at(_CODES)
+    code = _exit_code()
+    # A signal must not make it look as if the work was not done.
+    for number in _CODES:
+        signal.signal(number, lambda *_: os._exit(code))
+    # Python gives up its handlers before it has ended.
+    atexit.register(_ignore, _CODES)
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
-        cli.main(prog_name="human-segmentation", standalone_mode=False)
+        return int(cli.main(prog_name="human-segmentation", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except HumanSegmentationError as error:
         from builder.sources.layer import printable
 
         # Whatever a message quotes, the terminal shows it and does not act upon it.
         click.secho(f"error: {printable(str(error))}", err=True, fg="red")
-        sys.exit(1)
+        return 1
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nInterrupted. Run the same command again: it goes on from here.", err=True)
-        sys.exit(_INTERRUPTED)
-    finally:
-        # While Python takes itself down a signal would end it as if the work was not done.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        click.echo(f"\nInterrupted. {_GOES_ON}", err=True)
+        return _CODES[signal.SIGINT]
+    except _Terminated:
+        click.echo(f"\nTerminated. {_GOES_ON}", err=True)
+        return _CODES[signal.SIGTERM]
 
 
-def _terminate(*_: object) -> None:
-    click.echo("\nTerminated. Run the same command again: it goes on from here.", err=True)
-    sys.exit(_TERMINATED)
+class _Terminated(BaseException):
+    """SIGTERM came; like KeyboardInterrupt it is no Exception, so nothing takes it for an error."""
+
+
+def _stop_at(numbers: Iterable[signal.Signals]) -> None:
+    """Have the first signal stop what is done, and one that is sent again end the program at once.
+
+    What it leaves then, the next run deals with, as after SIGKILL. Disturbed a second time, Python
+    before 3.13 loses sight of threads that it waits for, and aborts or hangs (its issue 90882).
+    """
+    first: list[float] = []
+
+    def stop(number: int, _: object) -> None:
+        now = time.monotonic()
+        if not first:
+            first.append(now)
+            raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if now - first[0] > _SAME_SIGNAL_SECONDS:
+            # Printing might be what was disturbed.
+            os.write(2, f"\nEnded at once. {_GOES_ON}\n".encode())
+            os._exit(_CODES[signal.Signals(number)])
+
+    for number in numbers:
+        signal.signal(number, stop)
+
+
+def _ignore(numbers: Iterable[signal.Signals]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -170,6 +170,58 @@ def test_a_build_that_is_killed_leaves_no_files_of_its_workers(tmp_path: Path) -
         time.sleep(0.05)
 
 
+def first_and_then_none(number: int) -> int:
+    if number:
+        time.sleep(60)
+    return number
+
+
+def test_what_workers_are_at_is_not_waited_for_when_the_work_is_given_up() -> None:
+    with (
+        pytest.raises(KeyError),
+        ordered_map(first_and_then_none, range(9), 2) as results,
+    ):
+        assert next(results) == 0
+        given_up = time.monotonic()
+        raise KeyError
+    assert time.monotonic() - given_up < 30
+    assert not multiprocessing.active_children()
+
+
+WAITING = """
+from builder.engines import ordered_map
+from tests.test_engines import first_and_then_none
+with ordered_map(first_and_then_none, range(9), 2) as results:
+    print(next(results), flush=True)
+    next(results)
+"""
+
+WITH_EACH_KILL = """
+import multiprocessing.process, os, signal
+kill = multiprocessing.process.BaseProcess.kill
+def disturbed(process):
+    os.kill(os.getpid(), signal.SIGINT)
+    kill(process)
+multiprocessing.process.BaseProcess.kill = disturbed
+"""
+
+
+@pytest.mark.parametrize(("program", "times"), [(WAITING, 4), (WITH_EACH_KILL + WAITING, 1)])
+def test_ctrl_c_again_and_again_ends_workers_without_the_command_line_too(
+    program: str, times: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "0\n"
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in messages
+
+
 def interrupt_starting_workers(count: int) -> None:
     """Send each worker an interrupt while it still imports."""
     interrupted: set[int] = set()

@@ -7,7 +7,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,48 +92,6 @@ def test_a_stopped_build_says_how_to_go_on(
     assert_half_built(output)
     assert not list(output.rglob("*.partial"))
     assert digests(build(output, *SLOW)) == digests(undisturbed)
-
-
-STOPPED_WITH_EACH_WORKER = """
-import multiprocessing.util, os, threading
-from builder.cli import main
-
-# As those of libraries: a signal reaches any thread that does not hold it back.
-threading.Thread(target=threading.Event().wait, daemon=True).start()
-started = multiprocessing.util.spawnv_passfds
-
-def stopped(path, arguments, passed):
-    pid = started(path, arguments, passed)
-    if any(b"spawn_main" in os.fsencode(argument) for argument in arguments):
-        os.kill(os.getpid(), int(os.environ["SIGNAL"]))
-    return pid
-
-multiprocessing.util.spawnv_passfds = stopped
-main()
-"""
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
-)
-def test_a_build_that_is_stopped_as_a_worker_starts_says_how_to_go_on(
-    tmp_path: Path, number: signal.Signals, expected: int
-) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", STOPPED_WITH_EACH_WORKER),
-            *("build", "--output", tmp_path / "stopped", "--workers", "2", *SMALL),
-        ],
-        env={**os.environ, "SIGNAL": str(int(number))},
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == expected, done.stderr
-    assert "Run the same command again" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_disk_that_will_not_take_a_shard_is_an_error(tmp_path: Path) -> None:

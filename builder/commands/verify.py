@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,7 @@ def verify(dataset: str, revision: str | None, token: str | None, workers: int |
     done = verify_place(place, workers=workers or available_workers())
     print_verification(done)
     if done.faults:
-        sys.exit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _place(dataset: str, revision: str | None, token: str | None) -> Place:

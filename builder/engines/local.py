@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -129,13 +129,16 @@ def ordered_map(
     with _temporary_folder() as folder:
         pool = _started_pool(workers, folder)
         handed = functools.partial(hand_over, function, folder)
+        in_vain = True
         try:
-            with ThreadPoolExecutor(1, initializer=_interrupts_later) as starter:
-                submit = functools.partial(_submitted, pool, starter, handed)
-                results = _ordered_results(pool, submit, items, ahead=2 * workers)
-                yield (result.taken() for result in results)
+            results = _ordered_results(pool, handed, items, ahead=2 * workers)
+            yield (result.taken() for result in results)
+            in_vain = False
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            with _undisturbed():
+                if in_vain:
+                    _end_workers(pool)
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
@@ -162,7 +165,7 @@ def _started_pool(workers: int, folder: str) -> ProcessPoolExecutor:
 
 def _ordered_results(
     pool: ProcessPoolExecutor,
-    submit: Callable[[Item], Future[Result]],
+    function: Callable[[Item], Result],
     items: Iterable[Item],
     ahead: int,
 ) -> Iterator[Result]:
@@ -170,11 +173,11 @@ def _ordered_results(
     running: deque[Future[Result]] = deque()
     try:
         for item in itertools.islice(iterator, ahead):
-            running.append(submit(item))
+            running.append(_submitted(pool, function, item))
         while running:
             result = _result_of(running.popleft(), pool)
             for item in itertools.islice(iterator, 1):
-                running.append(submit(item))
+                running.append(_submitted(pool, function, item))
             yield result
     except BrokenProcessPool as error:
         raise WorkerLostError(
@@ -184,18 +187,11 @@ def _ordered_results(
 
 
 def _submitted(
-    pool: ProcessPoolExecutor,
-    starter: ThreadPoolExecutor,
-    function: Callable[[Item], Result],
-    item: Item,
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
 ) -> Future[Result]:
-    """Submit an item from another thread, since that may start a worker.
-
-    Ctrl-C raises in the main thread, whichever thread it reaches. Between the start of a worker and
-    the word what it shall do it would leave one that ends with a traceback.
-    """
     try:
-        return starter.submit(pool.submit, function, item).result()
+        with _undisturbed():
+            return pool.submit(function, item)
     except OSError as error:
         # The system's errors have a number. Without one it is Python's "handle is closed": a pool
         # that breaks closes its own pipe a moment before it says so.
@@ -204,13 +200,46 @@ def _submitted(
         raise BrokenProcessPool(str(error)) from error
 
 
-def _interrupts_later() -> None:
-    """Hold Ctrl-C back from the workers that this thread starts, until they can ignore it.
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM while workers start or end, and have them act afterwards.
+
+    A worker that is started and not told what to do ends with a traceback, and a pool that is half
+    shut down waits for ever. To block signals is not enough: they reach another thread then, and
+    Python raises in the main one all the same.
+    """
+    with _interrupts_blocked():
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        came: list[int] = []
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        raising = {each: handler for each, handler in handlers.items() if callable(handler)}
+        try:
+            for each in raising:
+                signal.signal(each, lambda number, _: came.append(number))
+            yield
+        finally:
+            for each, handler in raising.items():
+                signal.signal(each, handler)
+            for number in came:
+                signal.raise_signal(number)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C, for the sake of workers that start meanwhile, until they can ignore it.
 
     It reaches the whole process group, and one that still imports would end with a traceback.
     """
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
@@ -226,10 +255,10 @@ def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
             if future.done():
                 return future.result()
             if any(worker.exitcode is not None for worker in list(pool._processes.values())):
-                _close_results(pool)
+                _end_workers(pool)
 
 
-def _close_results(pool: ProcessPoolExecutor) -> None:
+def _end_workers(pool: ProcessPoolExecutor) -> None:
     """End all who could write into the pipe of results: then the pool sees that it is broken."""
     for worker in list(pool._processes.values()):
         worker.kill()
@@ -237,7 +266,7 @@ def _close_results(pool: ProcessPoolExecutor) -> None:
 
 
 def _start_worker(folder: str) -> None:
-    # Ctrl-C reaches the whole process group; the parent decides, workers only finish.
+    # Ctrl-C reaches the whole process group, and the parent ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Of the metadata of pictures that were checked before.
     warnings.filterwarnings("ignore", module="PIL")
