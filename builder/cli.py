@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import select
 import signal
 import sys
 import time
@@ -41,6 +43,17 @@ def main() -> None:
 
 def _exit_code() -> int:
     try:
+        return _run()
+    except (click.Abort, KeyboardInterrupt):
+        _say(f"\nInterrupted. {_GOES_ON}")
+        return _CODES[signal.SIGINT]
+    except _Terminated:
+        _say(f"\nTerminated. {_GOES_ON}")
+        return _CODES[signal.SIGTERM]
+
+
+def _run() -> int:
+    try:
         return int(cli.main(prog_name="human-segmentation", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
@@ -51,12 +64,12 @@ def _exit_code() -> int:
         # Whatever a message quotes, the terminal shows it and does not act upon it.
         click.secho(f"error: {printable(str(error))}", err=True, fg="red")
         return 1
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(f"\nInterrupted. {_GOES_ON}", err=True)
-        return _CODES[signal.SIGINT]
-    except _Terminated:
-        click.echo(f"\nTerminated. {_GOES_ON}", err=True)
-        return _CODES[signal.SIGTERM]
+
+
+def _say(text: str) -> None:
+    # The exit code tells it where nobody reads.
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 class _Terminated(BaseException):
@@ -77,8 +90,10 @@ def _stop_at(numbers: Iterable[signal.Signals]) -> None:
             first.append(now)
             raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
         if now - first[0] > _SAME_SIGNAL_SECONDS:
-            # Printing might be what was disturbed.
-            os.write(2, f"\nEnded at once. {_GOES_ON}\n".encode())
+            # Printing might be what hangs.
+            with contextlib.suppress(OSError):
+                if select.select([], [2], [], 0)[1]:
+                    os.write(2, f"\nEnded at once. {_GOES_ON}\n".encode())
             os._exit(_CODES[signal.Signals(number)])
 
     for number in numbers:

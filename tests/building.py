@@ -46,6 +46,22 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
+def workers(parent: int) -> list[int]:
+    """Return the processes that a build has started, but for multiprocessing's resource tracker."""
+    try:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in children if _is_worker(child)]
+
+
+def _is_worker(pid: str) -> bool:
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return False
+
+
 def build(output: Path, *arguments: str | Path) -> Path:
     """Build with one worker unless told otherwise, and return the folder."""
     done = run("build", "--output", output, "--workers", "1", *arguments)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.manifest import read_manifest
-from tests.building import PROGRAM, build, digests, run, start
+from tests.building import PROGRAM, build, digests, run, start, workers
 
 QUICK = (
     *("--source", "sample", "--sample-humans", "12", "--sample-backgrounds", "7"),
@@ -47,21 +47,9 @@ def assert_nothing_looks_whole_but_is_not(output: Path, undisturbed: Path) -> No
         assert digests(output / "data") == digests(undisturbed / "data")
 
 
-def is_worker(pid: int) -> bool:
-    """Tell workers from multiprocessing's resource tracker, which is a child too."""
-    try:
-        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return False
-
-
 def victims(process: subprocess.Popen[str], who: str) -> list[int]:
-    try:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    except FileNotFoundError:
-        children = []
-    workers = [int(child) for child in children if is_worker(int(child))][-1:]
-    return {"parent": [process.pid], "worker": workers, "all": [process.pid, *workers]}[who]
+    last = workers(process.pid)[-1:]
+    return {"parent": [process.pid], "worker": last, "all": [process.pid, *last]}[who]
 
 
 @pytest.fixture(scope="module")

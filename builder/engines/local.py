@@ -12,16 +12,17 @@ import multiprocessing.connection
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 import cv2
@@ -170,7 +171,7 @@ def _ordered_results(
     ahead: int,
 ) -> Iterator[Result]:
     iterator = iter(items)
-    running: deque[Future[Result]] = deque()
+    running: deque[SimpleQueue[Future[Result]]] = deque()
     try:
         for item in itertools.islice(iterator, ahead):
             running.append(_submitted(pool, function, item))
@@ -188,16 +189,23 @@ def _ordered_results(
 
 def _submitted(
     pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
-) -> Future[Result]:
+) -> SimpleQueue[Future[Result]]:
+    """Submit an item, and return where its future comes once it is done.
+
+    A signal that raises while a future is waited for may leave it locked, and the pool waits for it
+    ever after. A queue of C is left whole.
+    """
+    done: SimpleQueue[Future[Result]] = SimpleQueue()
     try:
         with _undisturbed():
-            return pool.submit(function, item)
+            pool.submit(function, item).add_done_callback(done.put)
     except OSError as error:
         # The system's errors have a number. Without one it is Python's "handle is closed": a pool
         # that breaks closes its own pipe a moment before it says so.
         if error.errno is not None:
             raise
         raise BrokenProcessPool(str(error)) from error
+    return done
 
 
 @contextmanager
@@ -208,20 +216,24 @@ def _undisturbed() -> Iterator[None]:
     shut down waits for ever. To block signals is not enough: they reach another thread then, and
     Python raises in the main one all the same.
     """
-    with _interrupts_blocked():
-        if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
+        with _interrupts_blocked():
             yield
-            return
-        came: list[int] = []
-        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-        raising = {each: handler for each, handler in handlers.items() if callable(handler)}
-        try:
-            for each in raising:
-                signal.signal(each, lambda number, _: came.append(number))
+        return
+    came: list[int] = []
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    raising = {each: handler for each, handler in handlers.items() if callable(handler)}
+    try:
+        for each in raising:
+            signal.signal(each, lambda number, _: came.append(number))
+        with _interrupts_blocked():
             yield
-        finally:
-            for each, handler in raising.items():
-                signal.signal(each, handler)
+    finally:
+        # Ctrl-C last: it raises from then on.
+        for each, handler in reversed(raising.items()):
+            signal.signal(each, handler)
+        # Who is stopping already need not be told again, later than it was sent.
+        if isinstance(sys.exc_info()[1], Exception | None):
             for number in came:
                 signal.raise_signal(number)
 
@@ -242,7 +254,7 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
+def _result_of(done: SimpleQueue[Future[Result]], pool: ProcessPoolExecutor) -> Result:
     """Return a result, looking now and then whether it can still come.
 
     The pool notices a worker that was killed, but for one: who is killed while it hands over a
@@ -250,12 +262,14 @@ def _result_of(future: Future[Result], pool: ProcessPoolExecutor) -> Result:
     """
     while True:
         try:
-            return future.result(timeout=_LOOK_SECONDS)
-        except FutureTimeoutError:
-            if future.done():
+            future = done.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            with _undisturbed():
+                if any(worker.exitcode is not None for worker in list(pool._processes.values())):
+                    _end_workers(pool)
+        else:
+            with _undisturbed():
                 return future.result()
-            if any(worker.exitcode is not None for worker in list(pool._processes.values())):
-                _end_workers(pool)
 
 
 def _end_workers(pool: ProcessPoolExecutor) -> None:
