@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable
 
 import click
 
@@ -21,7 +20,7 @@ from builder.commands.verify import verify
 from builder.errors import HumanSegmentationError
 from builder.version import __version__
 
-_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 # Wrappers such as `uv run` pass on what the terminal has sent to the whole group already.
 _SAME_SIGNAL_SECONDS = 1.0
@@ -31,13 +30,13 @@ _GOES_ON = "Run the same command again: it goes on from here."
 
 def main() -> None:
     """Run the command line; the exit code is 0, 1 for an error, 2 for wrong usage, 130 or 143."""
-    _stop_at(_CODES)
+    _stop_on_signals()
     code = _exit_code()
     # A signal must not make it look as if the work was not done.
-    for number in _CODES:
+    for number in _EXIT_CODES:
         signal.signal(number, lambda *_: os._exit(code))
     # Python gives up its handlers before it has ended.
-    atexit.register(_ignore, _CODES)
+    atexit.register(_ignore_signals)
     sys.exit(code)
 
 
@@ -46,14 +45,15 @@ def _exit_code() -> int:
         return _run()
     except (click.Abort, KeyboardInterrupt):
         _say(f"\nInterrupted. {_GOES_ON}")
-        return _CODES[signal.SIGINT]
+        return _EXIT_CODES[signal.SIGINT]
     except _Terminated:
         _say(f"\nTerminated. {_GOES_ON}")
-        return _CODES[signal.SIGTERM]
+        return _EXIT_CODES[signal.SIGTERM]
 
 
 def _run() -> int:
     try:
+        # Commands return nothing, but click the code of those that it ends early.
         return int(cli.main(prog_name="human-segmentation", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
@@ -76,7 +76,7 @@ class _Terminated(BaseException):
     """SIGTERM came; like KeyboardInterrupt it is no Exception, so nothing takes it for an error."""
 
 
-def _stop_at(numbers: Iterable[signal.Signals]) -> None:
+def _stop_on_signals() -> None:
     """Have the first signal stop what is done, and one that is sent again end the program at once.
 
     What it leaves then, the next run deals with, as after SIGKILL. Disturbed a second time, Python
@@ -94,14 +94,14 @@ def _stop_at(numbers: Iterable[signal.Signals]) -> None:
             with contextlib.suppress(OSError):
                 if select.select([], [2], [], 0)[1]:
                     os.write(2, f"\nEnded at once. {_GOES_ON}\n".encode())
-            os._exit(_CODES[signal.Signals(number)])
+            os._exit(_EXIT_CODES[signal.Signals(number)])
 
-    for number in numbers:
+    for number in _EXIT_CODES:
         signal.signal(number, stop)
 
 
-def _ignore(numbers: Iterable[signal.Signals]) -> None:
-    for number in numbers:
+def _ignore_signals() -> None:
+    for number in _EXIT_CODES:
         signal.signal(number, signal.SIG_IGN)
 
 

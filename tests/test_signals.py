@@ -134,7 +134,12 @@ def test_a_signal_while_an_error_is_shown_is_a_signal(number: signal.Signals) ->
 
 
 def assert_stopped_once(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    _, messages = process.communicate(timeout=30)
+    try:
+        _, messages = process.communicate(timeout=30)
+    finally:
+        # Whoever hangs shall not do so beside other tests.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 128 + number, messages
     said = {signal.SIGINT: "Interrupted", signal.SIGTERM: "Terminated"}[number]
     assert messages.count(f"{said}. Run the same command again") == 1

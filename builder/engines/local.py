@@ -130,14 +130,14 @@ def ordered_map(
     with _temporary_folder() as folder:
         pool = _started_pool(workers, folder)
         handed = functools.partial(hand_over, function, folder)
-        in_vain = True
+        unfinished = True
         try:
             results = _ordered_results(pool, handed, items, ahead=2 * workers)
             yield (result.taken() for result in results)
-            in_vain = False
+            unfinished = False
         finally:
             with _undisturbed():
-                if in_vain:
+                if unfinished:
                     _end_workers(pool)
                 pool.shutdown(wait=True, cancel_futures=True)
 
